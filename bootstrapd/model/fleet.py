@@ -1,0 +1,85 @@
+"""What the operator declared: hosts, profiles, images, network boot programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from bootstrapd.model.identity import Mac
+
+
+class DiskSelector(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which of a machine's disks plays a role of the layout (DESIGN.md, "What a person writes")."""
+
+    type: str = ""
+    size: str = ""
+    serial: str = ""
+    wwn: str = ""
+    pick: str = ""
+
+
+class Host(Struct, frozen=True, kw_only=True):
+    """A declared role: `hosts/<name>/host.toml`."""
+
+    name: str
+    profile: str
+    macs: tuple[Mac, ...] = ()
+    uuid: str = ""
+    serial: str = ""
+    port: str = ""
+    disk: dict[str, DiskSelector] = {}
+    address: str = ""
+    labels: dict[str, str] = {}
+    program: str = ""  # [boot] program: overrides the architecture's network boot program (rule I12)
+    tftp_blksize: int = 0  # [boot] tftp_blksize: cap for a firmware that cannot take more (T4); 0 = ours
+    tftp_windowsize: int = 0  # [boot] tftp_windowsize: 1 turns windows off (T6); 0 = ours
+    source: str = ""  # the file it came from
+
+
+class Profile(Struct, frozen=True, kw_only=True):
+    """What hosts share: `hosts/profiles/<name>.toml`."""
+
+    name: str
+    images: dict[str, str]  # cpu -> image name; key "" = the image for every cpu
+    layout: str = ""
+    flake: str = ""
+    install: str = "auto"
+    local_boot: str = "disk"
+    esp_label: str = "ESP"
+    kernel_params: tuple[str, ...] = ()
+    source: str = ""
+
+    def image_for(self, cpu: str) -> str:
+        """The image's name for this CPU, or "" when the profile has none for it."""
+        return self.images.get(cpu, self.images.get("", ""))
+
+
+class HostBook(Struct, frozen=True, kw_only=True):
+    """The whole hosts folder as one checked value. `version` grows with each reload that changed something."""
+
+    hosts: dict[str, Host] = {}
+    profiles: dict[str, Profile] = {}
+    version: int = 0
+
+
+class Image(Struct, frozen=True, kw_only=True):
+    """What a machine boots over the network: a folder with `manifest.json` (DESIGN.md, Images)."""
+
+    name: str
+    kind: str  # "nixos" | "linux"
+    arch: str  # cpu
+    kernel: str
+    initrds: tuple[str, ...]
+    cmdline: str
+    sha256: dict[str, str]  # file -> lower-case hex
+    sizes: dict[str, int]
+    folder: Path
+
+
+class Program(Struct, frozen=True, kw_only=True):
+    """A network boot program found on this appliance, under the name that machines ask for."""
+
+    name: str  # "snponly.efi"
+    path: Path
+    size: int

@@ -1,0 +1,48 @@
+"""The model as JSON: strict decoders, and an encoder that knows `Mac` and `Path`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from bootstrapd.model.identity import Mac
+from bootstrapd.model.life import AnyEvent
+
+T = TypeVar("T")
+
+
+def _encode_other(value: object) -> object:
+    if isinstance(value, (Mac, Path)):
+        return str.__str__(value) if isinstance(value, Mac) else str(value)
+    raise TypeError(f"{type(value).__name__} is not part of the model")
+
+
+def _decode_other(kind: type, value: object) -> object:
+    if kind is Mac and isinstance(value, str):
+        return Mac.parse(value)
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise TypeError(f"{kind.__name__} is not part of the model")
+
+
+_JSON: Final = msgspec.json.Encoder(enc_hook=_encode_other)
+
+
+def encode(value: object) -> bytes:
+    """Any value of the model as JSON."""
+    return _JSON.encode(value)
+
+
+def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    """A strict JSON decoder for one type; it raises `msgspec.ValidationError` with the path of the mistake."""
+    return msgspec.json.Decoder(kind, dec_hook=_decode_other)
+
+
+def plain(value: object) -> Any:  # noqa: ANN401 - JSON's own shape, for templates and `--json`
+    """The value as dicts, lists and scalars."""
+    return msgspec.to_builtins(value, enc_hook=_encode_other, str_keys=True)
+
+
+event_decoder: Final[msgspec.json.Decoder[AnyEvent]] = msgspec.json.Decoder(AnyEvent, dec_hook=_decode_other)
