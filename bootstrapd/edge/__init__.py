@@ -1,0 +1,1 @@
+"""The outside world: sockets, files, processes. Each file serves plain values in and out (DESIGN.md)."""
