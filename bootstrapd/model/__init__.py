@@ -20,13 +20,14 @@ from bootstrapd.model.answer import (
 from bootstrapd.model.ask import ARCHES, Arch, Ask, Door, Feature, FileAsk, Stage
 from bootstrapd.model.fleet import DiskSelector, Host, HostBook, Image, Profile, Program
 from bootstrapd.model.hardware import Disk, Gpu, Hardware, Nic, Registration
-from bootstrapd.model.identity import Mac
+from bootstrapd.model.identity import Mac, clean_serial, clean_uuid, swapped_uuid
 from bootstrapd.model.json import decoder, encode, event_decoder, plain
 from bootstrapd.model.life import (
     Adopted,
     AnyEvent,
     BootAsked,
     ChainSent,
+    Enrolled,
     Event,
     Forgotten,
     ImageSent,
@@ -37,6 +38,8 @@ from bootstrapd.model.life import (
     Registered,
     ScriptSent,
     State,
+    TimedOut,
+    TokenIssued,
     Transition,
 )
 from bootstrapd.model.link import Link
@@ -55,6 +58,7 @@ __all__ = [
     "Disk",
     "DiskSelector",
     "Door",
+    "Enrolled",
     "Event",
     "Feature",
     "FileAsk",
@@ -86,9 +90,14 @@ __all__ = [
     "Stage",
     "State",
     "TextReply",
+    "TimedOut",
+    "TokenIssued",
     "Transition",
+    "clean_serial",
+    "clean_uuid",
     "decoder",
     "encode",
     "event_decoder",
     "plain",
+    "swapped_uuid",
 ]

@@ -1,4 +1,4 @@
-"""Who a machine is: its MAC addresses."""
+"""Who a machine is: MAC addresses, SMBIOS UUID and serial, and which of those are worth nothing."""
 
 from __future__ import annotations
 
@@ -9,6 +9,29 @@ from typing import Final
 from bootstrapd.errors import ConfigError, WireError
 
 _SEPARATORS: Final = re.compile(r"[:.\-]")
+_UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_JUNK_UUIDS: Final = frozenset({"03000200-0400-0500-0006-000700080009", "12345678-1234-5678-90ab-cddeefaabbcc"})
+_JUNK_SERIALS: Final = frozenset(
+    [
+        "to be filled by o.e.m.",
+        "to be filled by oem",
+        "default string",
+        "system serial number",
+        "serial number",
+        "none",
+        "n/a",
+        "na",
+        "not specified",
+        "not applicable",
+        "unknown",
+        "oem",
+        "empty",
+        "0123456789",
+        "123456789",
+        "1234567890",
+        "invalid",
+    ]
+)
 _TWELVE_HEX: Final = re.compile(r"[0-9a-f]{12}")
 
 
@@ -55,3 +78,26 @@ def _mac_of(octets: bytes) -> Mac:
     if len(octets) != 6:
         raise WireError(f"a MAC address has 6 bytes, not {len(octets)}")
     return Mac(octets.hex(":"))
+
+
+def clean_uuid(text: str) -> str:
+    """The SMBIOS UUID in canonical lower case, or "" for one that identifies nothing (P14: all 0, all F, vendor
+    placeholders) or is no UUID at all.
+    """
+    uuid = text.strip().lower()
+    if not _UUID.fullmatch(uuid) or uuid in _JUNK_UUIDS or len(set(uuid.replace("-", ""))) == 1:
+        return ""
+    return uuid
+
+
+def swapped_uuid(uuid: str) -> str:
+    """The same 16 bytes read in the other byte order of the first three fields (P15)."""
+    a, b, c, rest = uuid.split("-", 3)
+    return "-".join((*(bytes.fromhex(field)[::-1].hex() for field in (a, b, c)), rest))
+
+
+def clean_serial(text: str) -> str:
+    """The SMBIOS serial, or "" for a placeholder ("To be filled by O.E.M.", all one character)."""
+    serial = text.strip()
+    is_junk = serial.lower() in _JUNK_SERIALS or len(set(serial)) <= 1
+    return "" if is_junk else serial

@@ -66,6 +66,7 @@ class Registered(Event, frozen=True, kw_only=True):
     address: str
     hardware: Hardware
     host_key: str = ""
+    token_id: str = ""  # names the token it spent without being one
 
 
 class LocalBoot(Event, frozen=True, kw_only=True):
@@ -83,6 +84,27 @@ class Noticed(Event, frozen=True, kw_only=True):
     """Something about the machine's surroundings that a person must know (SITE_FILENAME_WINS, …)."""
 
     code: str
+    reason: str
+
+
+class Enrolled(Event, frozen=True, kw_only=True):
+    """A host of the hosts folder claims this machine, which another host or none claimed before."""
+
+    host: str
+
+
+class TokenIssued(Event, frozen=True, kw_only=True):
+    """The script carried a token to `address`. Private: journalled for restarts, never published or shown."""
+
+    secret: str
+    overlay: str  # the random part of the overlay's path
+    address: str
+    expires: float
+
+
+class TimedOut(Event, frozen=True, kw_only=True):
+    """The state's deadline passed; `reason` says what was last seen of the machine."""
+
     reason: str
 
 
@@ -105,6 +127,9 @@ class Forgotten(Event, frozen=True, kw_only=True):
 
 AnyEvent = (
     BootAsked
+    | Enrolled
+    | TokenIssued
+    | TimedOut
     | ChainSent
     | ScriptSent
     | ImageSent
