@@ -1,0 +1,184 @@
+"""`config.toml`: the appliance's own settings. Every key has a default; `bootstrapd serve` needs no file.
+
+The field names are the keys a person writes. Paths are text here and `Path` on the properties of
+`PathSettings`, which is where the defaults that hang on each other are worked out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from bootstrapd.config.check import Report, read, toml
+from bootstrapd.errors import ConfigError
+
+Port = Annotated[int, Meta(ge=1, le=65535, description="a port number from 1 to 65535")]
+Count = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from 1 to 1000000")]
+Folder = Annotated[str, Meta(pattern=r"^/[^\x00-\x1f]*\Z", description="an absolute path such as /srv/hosts")]
+MaybeFolder = Annotated[
+    str,
+    Meta(
+        pattern=r"^(/[^\x00-\x1f]*)?\Z",
+        description='an absolute path such as /srv/hosts, or "" for the default',
+    ),
+]
+Interface = Annotated[
+    str,
+    Meta(
+        pattern=r"^(?!\.{1,2}\Z)[^\s/:\x00-\x1f]{1,15}\Z", description="the name of an interface such as enp3s0"
+    ),
+]
+ImageName = Annotated[
+    str,
+    Meta(
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,63})?\Z", description="an image's name (letters, digits, . _ -)"
+    ),
+]
+AuthorizedKey = Annotated[
+    str,
+    Meta(
+        pattern=r"^([^\x00-\x1f]+ )?(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2}( [^\x00-\x1f]*)?\Z",
+        max_length=16384,
+        description='one public SSH key on one line, such as "ssh-ed25519 AAAA… me@desk"',
+    ),
+]
+
+FULL_DHCP: Final = (
+    'full DHCP is not built yet; write mode = "proxy" (the default): the network\'s own DHCP server gives '
+    "addresses, and this appliance adds the boot answer beside it"
+)
+
+
+class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of config.toml."""
+
+
+class PathSettings(Section, frozen=True, kw_only=True):
+    """`[paths]`. `""` means: below `state`."""
+
+    state: Folder = "/var/lib/bootstrapd"
+    hosts: MaybeFolder = ""
+    images: MaybeFolder = ""
+    runtime: Folder = "/run/bootstrapd"
+
+    @property
+    def state_folder(self) -> Path:
+        return Path(self.state)
+
+    @property
+    def hosts_folder(self) -> Path:
+        return Path(self.hosts) if self.hosts else self.state_folder / "hosts"
+
+    @property
+    def images_folder(self) -> Path:
+        return Path(self.images) if self.images else self.state_folder / "images"
+
+    @property
+    def keys_folder(self) -> Path:
+        return self.state_folder / "keys"
+
+    @property
+    def journal_file(self) -> Path:
+        return self.state_folder / "journal.db"
+
+    @property
+    def api_socket(self) -> Path:
+        """The operator's API; made with mode 0660."""
+        return Path(self.runtime) / "api.sock"
+
+
+class DhcpSettings(Section, frozen=True, kw_only=True):
+    """`[dhcp]`. The ports are for test networks: firmware knows only 67 and 4011."""
+
+    port: Port = 67
+    pxe_port: Port = 4011
+
+
+class TftpSettings(Section, frozen=True, kw_only=True):
+    """`[tftp]`. A host's own `[boot] tftp_blksize` and `tftp_windowsize` cap further (rules T4, T6)."""
+
+    port: Port = 69
+    single_port: bool = False  # answer from port 69 itself, for firewalls that cannot follow a transfer
+    max_blksize: Annotated[
+        int, Meta(ge=512, le=65464, description="a block size from 512 to 65464 bytes (RFC 2348)")
+    ] = 1468
+    max_windowsize: Annotated[
+        int, Meta(ge=1, le=65535, description="a window from 1 to 65535 blocks (RFC 7440)")
+    ] = 64
+    max_transfers: Count = 512
+
+
+class HttpSettings(Section, frozen=True, kw_only=True):
+    """`[http]`: the boot listener. The first port that is free is taken, and said at start."""
+
+    ports: tuple[Port, ...] = (80, 8080)
+    max_connections: Count = 512
+
+
+class NbpSettings(Section, frozen=True, kw_only=True):
+    """`[nbp]`: folders searched for network boot programs before the distribution's own."""
+
+    dirs: tuple[Folder, ...] = ()
+
+
+class SshSettings(Section, frozen=True, kw_only=True):
+    """`[ssh]`: public keys that may log in to the live system."""
+
+    authorized_keys: tuple[AuthorizedKey, ...] = ()
+
+
+class LogSettings(Section, frozen=True, kw_only=True):
+    """`[log]`. Format auto: text on a terminal, JSON lines under systemd."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "text", "json"] = "auto"
+
+
+class Config(Section, frozen=True, kw_only=True):
+    """The whole of config.toml."""
+
+    interfaces: tuple[Interface, ...] = ()  # none named: `edge.netif.choose` says which
+    mode: Annotated[Literal["proxy", "full"], Meta(description='"proxy"')] = "proxy"
+    unknown: Literal["ignore", "discover"] = "ignore"  # machines that no host claims
+    discovery_image: ImageName = ""
+    paths: PathSettings = PathSettings()
+    dhcp: DhcpSettings = DhcpSettings()
+    tftp: TftpSettings = TftpSettings()
+    http: HttpSettings = HttpSettings()
+    nbp: NbpSettings = NbpSettings()
+    ssh: SshSettings = SshSettings()
+    log: LogSettings = LogSettings()
+
+    def at_state(self, folder: Path) -> Config:
+        """The same with every path below `folder` (`--state DIR`): hosts, images, journal, keys, API socket."""
+        state = folder.absolute()
+        return msgspec.structs.replace(self, paths=PathSettings(state=str(state), runtime=str(state / "run")))
+
+
+def parse_config(text: str, file: str = "config.toml") -> Config:
+    """The text of `file` as settings; ConfigError carries every mistake in it, each "file: key: …"."""
+    mistakes: list[str] = []
+
+    def report(key: str, mistake: str) -> None:
+        mistakes.append(f"{file}: {key}: {mistake}" if key else f"{file}: {mistake}")
+
+    config = read(Config, toml(text, report), report)
+    _check_together(config, report)
+    if mistakes:
+        raise ConfigError(*mistakes)
+    return config
+
+
+def _check_together(config: Config, report: Report) -> None:
+    if config.mode == "full":
+        report("mode", FULL_DHCP)
+    if not config.http.ports:
+        report("http.ports", "expected at least one port number, found an empty list")
+    if config.unknown == "discover" and not config.discovery_image:
+        report(
+            "discovery_image",
+            'expected the name of an image, because unknown = "discover" boots it; found none',
+        )
