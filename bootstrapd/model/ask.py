@@ -7,6 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from bootstrapd.errors import ConfigError
 from bootstrapd.model.identity import Mac
 
 
@@ -21,6 +22,21 @@ class Arch(Struct, frozen=True, eq=False):
 
     def __str__(self) -> str:
         return self.label
+
+    @classmethod
+    def parse(cls, text: str) -> Arch:
+        """By number (`7`) or by name (`uefi-x64`, `UEFI x64`); ConfigError lists the names."""
+        wanted = text.strip().lower().replace(" ", "-")
+        for arch in ARCHES.values():
+            if wanted in {str(arch.code), arch.slug}:
+                return arch
+        names = ", ".join(f"{arch.code} {arch.slug}" for arch in ARCHES.values())
+        raise ConfigError(f"{text!r} is not an architecture; the number or the name of one of: {names}")
+
+    @property
+    def slug(self) -> str:
+        """The label as one word: `uefi-x64-http`."""
+        return self.label.lower().replace(" ", "-")
 
 
 ARCHES: Final[dict[int, Arch]] = {

@@ -11,27 +11,13 @@ from bootstrapd.errors import ConfigError, WireError
 _SEPARATORS: Final = re.compile(r"[:.\-]")
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _JUNK_UUIDS: Final = frozenset({"03000200-0400-0500-0006-000700080009", "12345678-1234-5678-90ab-cddeefaabbcc"})
-_JUNK_SERIALS: Final = frozenset(
-    [
-        "to be filled by o.e.m.",
-        "to be filled by oem",
-        "default string",
-        "system serial number",
-        "serial number",
-        "none",
-        "n/a",
-        "na",
-        "not specified",
-        "not applicable",
-        "unknown",
-        "oem",
-        "empty",
-        "0123456789",
-        "123456789",
-        "1234567890",
-        "invalid",
-    ]
-)
+# fmt: off
+_JUNK_SERIALS: Final = frozenset({
+    "to be filled by o.e.m.", "to be filled by oem", "default string", "system serial number", "serial number",
+    "none", "n/a", "na", "not specified", "not applicable", "unknown", "oem", "empty", "invalid",
+    "0123456789", "123456789", "1234567890",
+})
+# fmt: on
 _TWELVE_HEX: Final = re.compile(r"[0-9a-f]{12}")
 
 
