@@ -36,7 +36,7 @@ class Arch(Struct, frozen=True, eq=False):
     @property
     def slug(self) -> str:
         """The label as one word: `uefi-x64-http`."""
-        return self.label.lower().replace(" ", "-")
+        return self.label.lower().translate({ord(" "): "-", ord("("): None, ord(")"): None})
 
 
 ARCHES: Final[dict[int, Arch]] = {
