@@ -18,7 +18,17 @@ from bootstrapd.model.answer import (
     TextReply,
 )
 from bootstrapd.model.ask import ARCHES, Arch, Ask, Door, Feature, FileAsk, Stage
-from bootstrapd.model.fleet import DiskSelector, Host, HostBook, Image, Profile, Program
+from bootstrapd.model.fleet import (
+    DiskSelector,
+    Host,
+    HostBook,
+    Image,
+    Profile,
+    Program,
+    RequiredDisk,
+    RequiredGpu,
+    Requires,
+)
 from bootstrapd.model.hardware import Disk, Gpu, Hardware, Nic, Registration
 from bootstrapd.model.identity import Mac, clean_serial, clean_uuid, swapped_uuid
 from bootstrapd.model.json import decoder, encode, event_decoder, plain
@@ -84,6 +94,9 @@ __all__ = [
     "Registered",
     "Registration",
     "Reply",
+    "RequiredDisk",
+    "RequiredGpu",
+    "Requires",
     "Script",
     "ScriptSent",
     "Silence",

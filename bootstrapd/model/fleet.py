@@ -37,6 +37,29 @@ class Host(Struct, frozen=True, kw_only=True):
     source: str = ""  # the file it came from
 
 
+class RequiredDisk(Struct, frozen=True, kw_only=True):
+    """One disk that must be there; several ask for as many different disks."""
+
+    type: str = ""  # "nvme" | "ssd" | "hdd" | "virtual"; "" = any
+    size_bytes: int = 0
+
+
+class RequiredGpu(Struct, frozen=True, kw_only=True):
+    vendor: str = ""
+    memory_bytes: int = 0
+    compute_capability: float = 0.0
+
+
+class Requires(Struct, frozen=True, kw_only=True):
+    """What a profile's hardware must be at least; 0 and None ask for nothing."""
+
+    cpu_threads: int = 0
+    memory_bytes: int = 0
+    disks: tuple[RequiredDisk, ...] = ()
+    gpu: RequiredGpu | None = None
+    nic_mbps: int = 0
+
+
 class Profile(Struct, frozen=True, kw_only=True):
     """What hosts share: `hosts/profiles/<name>.toml`."""
 
@@ -48,6 +71,7 @@ class Profile(Struct, frozen=True, kw_only=True):
     local_boot: str = "disk"
     esp_label: str = "ESP"
     kernel_params: tuple[str, ...] = ()
+    requires: Requires = Requires()
     source: str = ""
 
     def image_for(self, cpu: str) -> str:
