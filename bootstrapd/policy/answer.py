@@ -34,7 +34,7 @@ class Dialect(Struct, frozen=True):
     rules: str
 
 
-# UEFI PXE gets no option 43: older edk2 throws offers with discovery tags away; without, each asks 4011 (P2, P3).
+# UEFI PXE gets no option 43: older edk2 discards offers with discovery tags; without, it asks 4011 (P2, P3).
 BIOS_ROM: Final = Dialect("BIOS PXE ROM", PXE_CLIENT, (USE_THIS_OFFER,), False, "P1")
 UEFI_PXE: Final = Dialect("UEFI PXE", PXE_CLIENT, (), False, "P2 P3")
 UEFI_HTTP: Final = Dialect("UEFI HTTP boot", HTTP_CLIENT, (), True, "H1 H3")

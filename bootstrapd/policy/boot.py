@@ -78,8 +78,8 @@ def _stranger(ask: Ask, standing: Standing, setup: Setup) -> AnyDecision:
         return Silence(
             code="UNKNOWN",
             rule="unknown = ignore",
-            reason=f"no host.toml claims {ask.mac}; 'bootstrapd hosts add {ask.mac} --name NAME --profile PROFILE' "
-            "enrols it",
+            reason=f"no host.toml claims {ask.mac}; to enrol it: "
+            f"'bootstrapd hosts add {ask.mac} --name NAME --profile PROFILE'",
         )
     profile = Profile(name="discovery", images={"": setup.discovery_image})
     return _netboot(ask, GUEST, profile, standing, setup)

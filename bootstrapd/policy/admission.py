@@ -1,0 +1,101 @@
+"""Who may register as which machine: the checks of a token, its address and its MACs (DESIGN.md, Safety 4).
+
+A token is a bearer secret of low worth: anybody on the wire can read it. So it is bound to the address that got
+the script, or to one whose neighbour entry is a NIC of the same machine, and it can be spent once. A repeat by
+the one who spent it is the same registration (its answer was lost on the way), not a second one.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from bootstrapd.errors import ConfigError
+from bootstrapd.model import Hardware, Host, Mac, Nic, Registration, clean_serial, clean_uuid
+from bootstrapd.policy.machine import Machine, Token, spender
+
+TOKEN_LIFE_S: Final = 900.0
+TOKENS_A_MACHINE: Final = 4
+ROUTED_PREFIX: Final = 24
+
+
+class Refusal(Struct, frozen=True):
+    """Why a registration is not taken, in a word and in a sentence."""
+
+    code: str
+    reason: str
+
+
+class Caller(Struct, frozen=True):
+    """Where a registration came from: its address, and the MAC behind it when it is on a link of ours."""
+
+    address: str
+    mac: Mac | None
+
+
+def judge(
+    registration: Registration, machine: Machine, token: Token, host: Host | None, caller: Caller, now: float
+) -> Refusal | None:
+    """None when the registration may be taken; the first thing that is wrong with it otherwise."""
+    if token.expires <= now:
+        return Refusal("TOKEN_EXPIRED", f"the token is older than {TOKEN_LIFE_S / 60:.0f} minutes; boot again")
+    if token.spent_by and token.spent_by != spender(caller.address, registration.host_key):
+        return Refusal("TOKEN_SPENT", f"the token was used before, now by {caller.address}: a copy or a replay")
+    macs = {*machine.macs, *(host.macs if host else ())}
+    if not _is_at_home(caller, token, macs):
+        behind = f"{caller.mac}, no NIC of this machine" if caller.mac else "another network"
+        return Refusal("WRONG_ADDRESS", f"the script went to {token.address}; {caller.address} is {behind}")
+    if _mac(registration.boot_mac) not in macs:
+        return Refusal(
+            "WRONG_MAC", f"{registration.boot_mac} is no NIC of this machine ({', '.join(sorted(macs))})"
+        )
+    return None
+
+
+def is_repeat(registration: Registration, token: Token, caller: Caller) -> bool:
+    """The same registration once more, from the one who made it."""
+    return bool(token.spent_by) and token.spent_by == spender(caller.address, registration.host_key)
+
+
+def live_token(machine: Machine, address: str, now: float) -> Token | None:
+    """The newest fresh token that this address was given, for when no more may be made."""
+    fresh = (t for t in reversed(machine.tokens) if t.address == address and t.expires > now and not t.spent_by)
+    return next(fresh, None)
+
+
+def has_room(machine: Machine, now: float) -> bool:
+    """Whether another token may be made: a GET adds one and never revokes another."""
+    return sum(token.expires > now and not token.spent_by for token in machine.tokens) < TOKENS_A_MACHINE
+
+
+def sane(hardware: Hardware) -> Hardware:
+    """The inventory with junk identities emptied, and NICs that have no MAC of their own left out."""
+    return replace(
+        hardware,
+        uuid=clean_uuid(hardware.uuid),
+        serial=clean_serial(hardware.serial),
+        nics=tuple(nic for nic in map(_sane_nic, hardware.nics) if nic is not None),
+    )
+
+
+def _sane_nic(nic: Nic) -> Nic | None:
+    mac = _mac(nic.mac)
+    return replace(nic, mac=mac) if mac else None
+
+
+def _mac(text: str) -> Mac | None:
+    try:
+        return Mac.parse(text)
+    except ConfigError:
+        return None
+
+
+def _is_at_home(caller: Caller, token: Token, macs: set[Mac]) -> bool:
+    if caller.address == token.address:
+        return True
+    if caller.mac is not None:
+        return caller.mac in macs
+    return ip_address(caller.address) in ip_network(f"{token.address}/{ROUTED_PREFIX}", strict=False)

@@ -1,0 +1,251 @@
+"""Every machine's state, in memory: the one mutable thing in `policy/`. No I/O, no clock, no randomness.
+
+`apply(event)` is the only way in, for live events and for replay alike, so that a restart ends where it began.
+Strangers (machines that no host claims) live in a bounded least-recently-seen list: a flood of made-up MACs
+costs memory for `STRANGERS` records and pushes out other strangers only, never a declared host's machine.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from bootstrapd.model import (
+    Adopted,
+    AnyEvent,
+    BootAsked,
+    ChainSent,
+    Enrolled,
+    Event,
+    Forgotten,
+    ImageSent,
+    LocalBoot,
+    Mac,
+    Merged,
+    Noticed,
+    Refused,
+    Registered,
+    ScriptSent,
+    TimedOut,
+    TokenIssued,
+    Transition,
+)
+from bootstrapd.policy import lifecycle
+from bootstrapd.policy.machine import Boot, Machine, Token, mark, spender, token_id
+
+STRANGERS: Final = 4096
+GUARD_WINDOW_S: Final = 120.0
+GUARD_FETCHES: Final = 6
+HOLD_S: Final = 600.0
+
+
+class Registry:
+    """All machines, by id, MAC, host and token."""
+
+    def __init__(self) -> None:
+        self.machines: dict[str, Machine] = {}
+        self.by_mac: dict[Mac, Machine] = {}
+        self.by_host: dict[str, Machine] = {}
+        self.by_token: dict[str, Machine] = {}
+        self.by_overlay: dict[str, Machine] = {}
+        self.strangers: OrderedDict[str, Machine] = OrderedDict()
+
+    def __iter__(self) -> Iterator[Machine]:
+        return iter(self.machines.values())
+
+    def find(self, mac: Mac, host: str = "") -> Machine | None:
+        """The machine with this MAC, else the one that is this host (its other NIC asks), else None."""
+        machine = self.by_mac.get(mac)
+        if machine is None:
+            return self.by_host.get(host) if host else None
+        if not machine.host:
+            self.strangers.move_to_end(machine.id)
+        return machine
+
+    def apply(self, event: AnyEvent) -> Transition:
+        """Take in one event and say what it changed. Events of a forgotten machine start a new record."""
+        machine = self.machines.get(event.machine)
+        before = machine.state if machine else None
+        if machine is None:
+            machine = self._born(event)
+        after = lifecycle.step(machine.state, event)
+        if after is not machine.state:
+            machine.state, machine.since = after, event.at
+        machine.last_seen = max(machine.last_seen, event.at)
+        machine.answers.clear()
+        EFFECTS[type(event)](self, machine, event)
+        return Transition(event, before, after)
+
+    def token(self, secret: str) -> tuple[Machine, Token] | None:
+        """The token with this secret, live or not, and whose it is."""
+        machine = self.by_token.get(secret)
+        if machine is None:
+            return None
+        return machine, next(token for token in machine.tokens if token.secret == secret)
+
+    def overlay(self, key: str) -> tuple[Machine, Token] | None:
+        """The token whose overlay has this path."""
+        machine = self.by_overlay.get(key)
+        if machine is None:
+            return None
+        return machine, next(token for token in machine.tokens if token.overlay == key)
+
+    def drop_tokens(self, machine: Machine, now: float) -> None:
+        """Forget the machine's expired tokens."""
+        for token in [token for token in machine.tokens if token.expires <= now]:
+            machine.tokens.remove(token)
+            self.by_token.pop(token.secret, None)
+            self.by_overlay.pop(token.overlay, None)
+
+    def _born(self, event: Event) -> Machine:
+        machine = Machine(event.machine, event.at, lifecycle.born(event))
+        self.machines[machine.id] = machine
+        self.strangers[machine.id] = machine
+        if len(self.strangers) > STRANGERS:
+            self._remove(self.strangers[next(iter(self.strangers))])
+        return machine
+
+    def add_mac(self, machine: Machine, mac: Mac) -> None:
+        """This MAC is the machine's, unless another record has it already."""
+        if self.by_mac.setdefault(mac, machine) is machine and mac not in machine.macs:
+            machine.macs.append(mac)
+
+    def claim(self, machine: Machine, host: str) -> None:
+        """The machine is this host from now on."""
+        if machine.host:
+            self.by_host.pop(machine.host, None)
+        machine.host = host
+        if host:
+            self.by_host[host] = machine
+            self.strangers.pop(machine.id, None)
+
+    def _remove(self, machine: Machine) -> None:
+        self.machines.pop(machine.id, None)
+        self.strangers.pop(machine.id, None)
+        for mac in machine.macs:
+            if self.by_mac.get(mac) is machine:
+                del self.by_mac[mac]
+        if self.by_host.get(machine.host) is machine:
+            del self.by_host[machine.host]
+        for token in machine.tokens:
+            self.by_token.pop(token.secret, None)
+            self.by_overlay.pop(token.overlay, None)
+
+
+def _boot_asked(registry: Registry, machine: Machine, event: BootAsked) -> None:
+    registry.add_mac(machine, event.mac)
+    if event.host and machine.host != event.host:
+        registry.claim(machine, event.host)
+    machine.arch = event.arch
+    machine.uuid = event.uuid or machine.uuid
+    machine.serial = event.serial or machine.serial
+    machine.boot = Boot(event.id, event.at)
+    mark(machine, "asked", event.at, f"{event.stage} by {event.door}")
+
+
+def _chain_sent(_: Registry, machine: Machine, event: ChainSent) -> None:
+    since = event.at - GUARD_WINDOW_S
+    machine.fetches = [at for at in machine.fetches if at > since] + [event.at]
+    if machine.boot:
+        machine.boot.was_chained = True
+    mark(machine, "chain", event.at, f"{event.program} by {event.door}")
+    if len(machine.fetches) >= GUARD_FETCHES:
+        machine.held_until = event.at + HOLD_S
+        machine.held = machine.why = (
+            f"{len(machine.fetches)} boot programs fetched in {GUARD_WINDOW_S:.0f} s and no script asked for, so "
+            f"no answers for {HOLD_S / 60:.0f} minutes: Secure Boot is probably on, or none of them runs there"
+        )
+
+
+def _went_right(machine: Machine) -> None:
+    machine.fetches.clear()
+    machine.held, machine.held_until, machine.why = "", 0.0, ""
+    machine.notices.pop("NBP_WITHOUT_SCRIPT", None)
+    if machine.boot:
+        machine.boot.ended = True
+
+
+def _script_sent(_: Registry, machine: Machine, event: ScriptSent) -> None:
+    _went_right(machine)
+    mark(machine, "script", event.at, event.image or event.template)
+
+
+def _local_boot(_: Registry, machine: Machine, event: LocalBoot) -> None:
+    _went_right(machine)
+    mark(machine, "local-disk", event.at)
+
+
+def _image_sent(_: Registry, machine: Machine, event: ImageSent) -> None:
+    mark(machine, "image", event.at, event.image)
+
+
+def _registered(registry: Registry, machine: Machine, event: Registered) -> None:
+    _went_right(machine)
+    machine.address, machine.hardware, machine.host_key = event.address, event.hardware, event.host_key
+    machine.uuid = event.hardware.uuid or machine.uuid
+    machine.serial = event.hardware.serial or machine.serial
+    for nic in event.hardware.nics:
+        registry.add_mac(machine, Mac.parse(nic.mac))
+    for token in machine.tokens:
+        if token_id(token.secret) == event.token_id:
+            token.spent_by = spender(event.address, event.host_key)
+    mark(machine, "registered", event.at, event.address)
+
+
+def _refused(_: Registry, machine: Machine, event: Refused) -> None:
+    machine.why = event.reason
+    mark(machine, "refused", event.at, event.reason)
+
+
+def _noticed(_: Registry, machine: Machine, event: Noticed) -> None:
+    machine.notices[event.code] = event
+    machine.why = event.reason
+
+
+def _timed_out(_: Registry, machine: Machine, event: TimedOut) -> None:
+    machine.why = event.reason
+
+
+def _token_issued(registry: Registry, machine: Machine, event: TokenIssued) -> None:
+    registry.drop_tokens(machine, event.at)
+    machine.tokens.append(Token(event.secret, event.overlay, event.address, event.expires))
+    registry.by_token[event.secret] = registry.by_overlay[event.overlay] = machine
+
+
+def _enrolled(registry: Registry, machine: Machine, event: Enrolled | Adopted) -> None:
+    if machine.host != event.host:
+        registry.claim(machine, event.host)
+    machine.why, machine.held, machine.held_until = "", "", 0.0
+    machine.fetches.clear()
+
+
+def _merged(registry: Registry, machine: Machine, event: Merged) -> None:
+    other = registry.machines.get(event.other)
+    if other is None or other is machine:
+        return
+    registry._remove(other)  # noqa: SLF001 - one room
+    for mac in other.macs:
+        registry.add_mac(machine, mac)
+
+
+def _forgotten(registry: Registry, machine: Machine, _: Forgotten) -> None:
+    registry._remove(machine)  # noqa: SLF001
+
+
+EFFECTS: Final[dict[type[Event], Callable[[Registry, Machine, Any], None]]] = {
+    BootAsked: _boot_asked,
+    ChainSent: _chain_sent,
+    ScriptSent: _script_sent,
+    ImageSent: _image_sent,
+    LocalBoot: _local_boot,
+    Registered: _registered,
+    Refused: _refused,
+    Noticed: _noticed,
+    TimedOut: _timed_out,
+    TokenIssued: _token_issued,
+    Enrolled: _enrolled,
+    Adopted: _enrolled,
+    Merged: _merged,
+    Forgotten: _forgotten,
+}
