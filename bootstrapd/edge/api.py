@@ -17,7 +17,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
-import msgspec
 import structlog
 from aiohttp import web
 
@@ -35,6 +34,10 @@ SHUTDOWN_S: Final = 1.0
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 E = TypeVar("E", Door, Stage)
+
+
+class _NotThereError(Exception):
+    """404, with its sentence; aiohttp's own would put what a peer typed into the status line."""
 
 
 class ApiCore(Protocol):
@@ -125,6 +128,8 @@ class ApiServer:
     async def _translate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await handler(request)
+        except _NotThereError as error:
+            return self._failed(404, str(error), "NOT_FOUND")
         except web.HTTPException as error:
             return self._failed(error.status, str(error.reason), "HTTP")
         except BootstrapdError as error:
@@ -178,14 +183,8 @@ class ApiServer:
         if unknown:
             raise ConfigError(f"explain takes mac, arch, stage and door, not {', '.join(unknown)}")
         arch = Arch.parse(query["arch"]) if query.get("arch") else None
-        return _json(
-            self._core.explain(
-                Mac.parse(query.get("mac", "")),
-                arch,
-                _word(Stage, query.get("stage")),
-                _word(Door, query.get("door")),
-            )
-        )
+        stage, door = _word(Stage, query.get("stage")), _word(Door, query.get("door"))
+        return _json(self._core.explain(Mac.parse(query.get("mac", "")), arch, stage, door))
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         with self._feed.subscribe() as subscriber:
@@ -212,7 +211,7 @@ T = TypeVar("T")
 
 def _there(found: T | None, otherwise: str) -> T:
     if found is None:
-        raise web.HTTPNotFound(reason=otherwise)
+        raise _NotThereError(otherwise)
     return found
 
 
@@ -223,7 +222,7 @@ def _json(value: object, status: int = 200) -> web.Response:
 def _body(data: bytes, kind: type[T]) -> T:
     try:
         return decoder(kind).decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"the request's body is not what this route takes: {error}") from None
 
 
