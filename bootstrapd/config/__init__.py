@@ -4,6 +4,7 @@ Every mistake is found at once and raised as one `ConfigError`, each "file: key:
 This package opens no file of the operator's: callers hand in text (`edge/hostdir` reads the hosts folder).
 """
 
+from bootstrapd.config.hosts import check_host_name, parse_hosts
 from bootstrapd.config.settings import (
     Config,
     DhcpSettings,
@@ -25,5 +26,7 @@ __all__ = [
     "PathSettings",
     "SshSettings",
     "TftpSettings",
+    "check_host_name",
     "parse_config",
+    "parse_hosts",
 ]

@@ -35,15 +35,15 @@ _WORDS: Final[dict[object, str]] = {
 }
 
 
-def toml(text: str, report: Report) -> Table:
-    """The text as a table; a syntax error is reported with its line, and gives an empty table."""
+def toml(text: str, report: Report) -> Table | None:
+    """The text as a table; None after a syntax error, which is reported with its line."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         report("", f"is not TOML: {error}")
     except RecursionError:
         report("", "is nested too deeply to be read")
-    return {}
+    return None
 
 
 def read(kind: type[T], table: Table, report: Report) -> T:
@@ -64,11 +64,6 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     return f'unknown {what} "{name}"; {hint}'
 
 
-def quoted(values: Iterable[object]) -> str:
-    """The values as a person would write them in TOML: `"a", "b"`, `1`, `true`."""
-    return ", ".join(_as_toml(value) for value in values)
-
-
 def _decode_other(kind: type, value: object) -> object:
     if kind is Mac and isinstance(value, str):
         return Mac.parse(value)
@@ -84,10 +79,18 @@ def _salvage(kind: object, value: object, key: str, report: Report) -> object:
         items = [_salvage(item_kind, item, f"{key}[{at}]", report) for at, item in enumerate(value)]
         return tuple(item for item in items if item is not _OMIT)
     if origin is dict and isinstance(value, dict):
-        item_kind = get_args(kind)[1]
-        table = {name: _salvage(item_kind, item, f"{key}.{name}", report) for name, item in value.items()}
-        return {name: item for name, item in table.items() if item is not _OMIT}
+        return _salvage_dict(kind, value, key, report)
     return _salvage_leaf(kind, value, key, report)
+
+
+def _salvage_dict(kind: object, table: Table, key: str, report: Report) -> object:
+    key_kind, item_kind = get_args(kind)
+    kept = {}
+    for name, item in table.items():
+        path = f"{key}.{name}"
+        if _salvage_leaf(key_kind, name, path, report) is not _OMIT:
+            kept[name] = _salvage(item_kind, item, path, report)
+    return {name: item for name, item in kept.items() if item is not _OMIT}
 
 
 def _salvage_struct(kind: type[T], table: Table, key: str, report: Report) -> T:
@@ -118,7 +121,7 @@ def _expectation(kind: object) -> str:
         words = (note.description for note in args[1:] if isinstance(note, Meta))
         return next((text for text in words if text), None) or _expectation(args[0])
     if origin is Literal:
-        return f"one of {quoted(args)}"
+        return f"one of {', '.join(_as_toml(arg) for arg in args if arg)}"
     if origin is UnionType:
         return " or ".join(_expectation(arg) for arg in args if arg is not type(None))
     return _WORDS.get(origin or kind, "a table")

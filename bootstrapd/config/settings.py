@@ -13,38 +13,18 @@ import msgspec
 from msgspec import Meta, Struct
 
 from bootstrapd.config.check import Report, read, toml
+from bootstrapd.config.kinds import (
+    AuthorizedKey,
+    Count,
+    Folder,
+    Interface,
+    OptionalFolder,
+    OptionalName,
+    OwnBlksize,
+    Port,
+    Windowsize,
+)
 from bootstrapd.errors import ConfigError
-
-Port = Annotated[int, Meta(ge=1, le=65535, description="a port number from 1 to 65535")]
-Count = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from 1 to 1000000")]
-Folder = Annotated[str, Meta(pattern=r"^/[^\x00-\x1f]*\Z", description="an absolute path such as /srv/hosts")]
-MaybeFolder = Annotated[
-    str,
-    Meta(
-        pattern=r"^(/[^\x00-\x1f]*)?\Z",
-        description='an absolute path such as /srv/hosts, or "" for the default',
-    ),
-]
-Interface = Annotated[
-    str,
-    Meta(
-        pattern=r"^(?!\.{1,2}\Z)[^\s/:\x00-\x1f]{1,15}\Z", description="the name of an interface such as enp3s0"
-    ),
-]
-ImageName = Annotated[
-    str,
-    Meta(
-        pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,63})?\Z", description="an image's name (letters, digits, . _ -)"
-    ),
-]
-AuthorizedKey = Annotated[
-    str,
-    Meta(
-        pattern=r"^([^\x00-\x1f]+ )?(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2}( [^\x00-\x1f]*)?\Z",
-        max_length=16384,
-        description='one public SSH key on one line, such as "ssh-ed25519 AAAA… me@desk"',
-    ),
-]
 
 FULL_DHCP: Final = (
     'full DHCP is not built yet; write mode = "proxy" (the default): the network\'s own DHCP server gives '
@@ -60,8 +40,8 @@ class PathSettings(Section, frozen=True, kw_only=True):
     """`[paths]`. `""` means: below `state`."""
 
     state: Folder = "/var/lib/bootstrapd"
-    hosts: MaybeFolder = ""
-    images: MaybeFolder = ""
+    hosts: OptionalFolder = ""
+    images: OptionalFolder = ""
     runtime: Folder = "/run/bootstrapd"
 
     @property
@@ -102,12 +82,8 @@ class TftpSettings(Section, frozen=True, kw_only=True):
 
     port: Port = 69
     single_port: bool = False  # answer from port 69 itself, for firewalls that cannot follow a transfer
-    max_blksize: Annotated[
-        int, Meta(ge=512, le=65464, description="a block size from 512 to 65464 bytes (RFC 2348)")
-    ] = 1468
-    max_windowsize: Annotated[
-        int, Meta(ge=1, le=65535, description="a window from 1 to 65535 blocks (RFC 7440)")
-    ] = 64
+    max_blksize: OwnBlksize = 1468
+    max_windowsize: Windowsize = 64
     max_transfers: Count = 512
 
 
@@ -143,7 +119,7 @@ class Config(Section, frozen=True, kw_only=True):
     interfaces: tuple[Interface, ...] = ()  # none named: `edge.netif.choose` says which
     mode: Annotated[Literal["proxy", "full"], Meta(description='"proxy"')] = "proxy"
     unknown: Literal["ignore", "discover"] = "ignore"  # machines that no host claims
-    discovery_image: ImageName = ""
+    discovery_image: OptionalName = ""
     paths: PathSettings = PathSettings()
     dhcp: DhcpSettings = DhcpSettings()
     tftp: TftpSettings = TftpSettings()
@@ -165,7 +141,7 @@ def parse_config(text: str, file: str = "config.toml") -> Config:
     def report(key: str, mistake: str) -> None:
         mistakes.append(f"{file}: {key}: {mistake}" if key else f"{file}: {mistake}")
 
-    config = read(Config, toml(text, report), report)
+    config = read(Config, toml(text, report) or {}, report)
     _check_together(config, report)
     if mistakes:
         raise ConfigError(*mistakes)

@@ -1,0 +1,212 @@
+"""The hosts folder's texts -> `HostBook`, or every mistake in it at once.
+
+Owns what one file cannot know of itself: names by place, profiles that must exist, two hosts claiming one
+value. What each file may say is `config/tables.py`. Profiles that ship with the appliance stand in for those
+that the folder does not define.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Final
+
+from msgspec.structs import asdict
+
+from bootstrapd import shipped
+from bootstrapd.config.check import Report, read, toml, unknown
+from bootstrapd.config.tables import GpuTable, HostTable, ProfileTable, RequiresTable
+from bootstrapd.errors import ConfigError
+from bootstrapd.model import (
+    ARCHES,
+    DiskSelector,
+    Host,
+    HostBook,
+    Profile,
+    RequiredDisk,
+    RequiredGpu,
+    Requires,
+    clean_serial,
+    clean_uuid,
+)
+
+_HOST_NAME: Final = re.compile(r"(?!(?:profiles|layouts)\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_CPUS: Final = frozenset(arch.cpu for arch in ARCHES.values())
+_POWERS: Final = {unit: power for power, unit in enumerate("KMGTP", start=1)}
+
+_IDENTITIES: Final = {
+    "uuid": "the SMBIOS UUID (32 hex digits in five groups) and not a placeholder",
+    "serial": "the maker's serial number and not a placeholder",
+}
+
+Read = tuple[Host | Profile | None, tuple[str, ...]]  # what a file says, and what is wrong with it
+
+
+def parse_hosts(files: Mapping[str, str], folder: str = "hosts") -> HostBook:
+    """The whole folder checked, given as path below it -> text; paths that name no host or profile are ignored.
+
+    `folder` stands before each path in messages and in `source`. ConfigError carries every mistake of every
+    file. The book's `version` is 0: its keeper counts.
+    """
+    read_files = {path: _read_file(folder, path, files[path]) for path in sorted(files)}
+    mistakes = [mistake for _, found in read_files.values() for mistake in found]
+    values = [value for value, _ in read_files.values()]
+    hosts = {value.name: value for value in values if isinstance(value, Host)}
+    own_profiles = {value.name: value for value in values if isinstance(value, Profile)}
+    profiles = {**_shipped_profiles(), **own_profiles}
+    mistakes += _unknown_profiles(hosts.values(), profiles)
+    mistakes += _claimed_twice(hosts.values())
+    if mistakes:
+        raise ConfigError(*mistakes)
+    return HostBook(hosts=hosts, profiles=profiles)
+
+
+def check_host_name(name: str) -> None:
+    """ConfigError when this cannot be a host's name (a DNS label that is no folder of ours)."""
+    if not _HOST_NAME.fullmatch(name):
+        raise ConfigError(
+            f'"{name}" cannot be the name of a host: expected at most 63 of a-z, 0-9 and -, '
+            'beginning and ending with a letter or digit, other than "profiles" and "layouts"'
+        )
+
+
+# The folder is read again whole when one file changes; the files that did not are remembered.
+@lru_cache(maxsize=8192)
+def _read_file(folder: str, path: str, text: str) -> Read:
+    mistakes: list[str] = []
+    source = f"{folder}/{path}"
+
+    def report(key: str, mistake: str) -> None:
+        mistakes.append(f"{source}: {key}: {mistake}" if key else f"{source}: {mistake}")
+
+    match path.split("/"):
+        case ["profiles", file] if file.endswith(".toml"):
+            return _profile(file.removesuffix(".toml"), text, source, report), tuple(mistakes)
+        case [name, "host.toml"]:
+            return _host(name, text, source, report), tuple(mistakes)
+    return None, ()
+
+
+def _host(name: str, text: str, source: str, report: Report) -> Host | None:
+    try:
+        check_host_name(name)
+    except ConfigError as error:
+        report("", str(error))
+    table = toml(text, report)
+    if table is None:
+        return None
+    host = read(HostTable, table, report)
+    if "profile" not in table:
+        report("profile", "expected the name of a profile, found nothing")
+    return Host(
+        name=name,
+        profile=host.profile,
+        macs=tuple(dict.fromkeys(host.match.mac)),
+        uuid=_identity("uuid", host.match.uuid, clean_uuid, report),
+        serial=_identity("serial", host.match.serial, clean_serial, report),
+        port=host.match.port,
+        disk={role: DiskSelector(**asdict(disk)) for role, disk in host.disk.items()},
+        address=host.network.address,
+        labels=host.labels,
+        program=host.boot.program,
+        tftp_blksize=host.boot.tftp_blksize,
+        tftp_windowsize=host.boot.tftp_windowsize,
+        source=source,
+    )
+
+
+def _identity(key: str, text: str, clean: Callable[[str], str], report: Report) -> str:
+    identity = clean(text)
+    if text and not identity:
+        report(f"match.{key}", f'"{text}" identifies no machine: expected {_IDENTITIES[key]}, or leave it out')
+    return identity
+
+
+def _profile(name: str, text: str, source: str, report: Report) -> Profile | None:
+    if not _NAME.fullmatch(name):
+        report("", f'"{name}" cannot be the name of a profile: expected letters, digits and . _ -')
+    table = toml(text, report)
+    if table is None:
+        return None
+    profile = read(ProfileTable, table, report)
+    return Profile(
+        name=name,
+        images=_images(profile.image, report),
+        layout=profile.layout,
+        flake=profile.flake,
+        install=profile.install,
+        local_boot=profile.local_boot,
+        esp_label=profile.esp_label,
+        kernel_params=profile.kernel_params,
+        requires=_requires(profile.requires),
+        source=source,
+    )
+
+
+def _images(image: str | dict[str, str], report: Report) -> dict[str, str]:
+    images = image if isinstance(image, dict) else {"": image}
+    if not any(images.values()):
+        report("image", "expected the name of an image, or a table of one a CPU, found nothing")
+    for cpu, name in images.items():
+        if cpu and cpu not in _CPUS:
+            report(f"image.{cpu}", unknown("CPU", cpu, _CPUS))
+        if name and not _NAME.fullmatch(name):
+            report("image", f'expected a name of letters, digits and . _ -, found "{name}"')
+    return images
+
+
+def _requires(table: RequiresTable) -> Requires:
+    return Requires(
+        cpu_threads=table.cpu.threads,
+        memory_bytes=_size_bytes(table.memory, 1024),
+        disks=tuple(
+            RequiredDisk(type=disk.type, size_bytes=_size_bytes(disk.size, 1000)) for disk in table.disk
+        ),
+        gpu=_required_gpu(table.gpu) if table.gpu else None,
+        nic_mbps=_size_bytes(table.nic.speed, 1000) // 1_000_000,
+    )
+
+
+def _required_gpu(table: GpuTable) -> RequiredGpu:
+    return RequiredGpu(
+        vendor=table.vendor,
+        memory_bytes=_size_bytes(table.memory, 1024),
+        compute_capability=table.compute_capability,
+    )
+
+
+def _size_bytes(text: str, base: int) -> int:
+    """Disks and speeds count in thousands, memory in 1,024s, as their makers do."""
+    number = text.rstrip("KMGTP")
+    return int(float(number) * base ** _POWERS.get(text[len(number) :], 0))
+
+
+def _unknown_profiles(hosts: Iterable[Host], profiles: Mapping[str, Profile]) -> Iterator[str]:
+    for host in hosts:
+        if host.profile and host.profile not in profiles:
+            yield f"{host.source}: profile: {unknown('profile', host.profile, profiles)}"
+
+
+def _claimed_twice(hosts: Iterable[Host]) -> Iterator[str]:
+    claims: dict[tuple[str, str], Host] = {}
+    for host in hosts:
+        for claim in _claims(host):
+            first = claims.setdefault(claim, host)
+            if first is not host:
+                key, value = claim
+                yield f"{host.source}: match.{key}: {value} is claimed by {first.source} too"
+
+
+def _claims(host: Host) -> Iterator[tuple[str, str]]:
+    yield from (("mac", mac) for mac in host.macs)
+    yield from ((key, value) for key in ("uuid", "serial", "port") if (value := getattr(host, key)))
+
+
+@lru_cache(maxsize=1)
+def _shipped_profiles() -> Mapping[str, Profile]:
+    folder = shipped.hosts()
+    paths = sorted((folder / "profiles").glob("*.toml"))
+    read_files = [_read_file(str(folder), f"profiles/{path.name}", path.read_text("utf-8")) for path in paths]
+    return {profile.name: profile for profile, _ in read_files if isinstance(profile, Profile)}
