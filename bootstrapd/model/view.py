@@ -9,6 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from bootstrapd.model.ask import Door, Stage
+from bootstrapd.model.fleet import Requires
 from bootstrapd.model.hardware import Hardware
 from bootstrapd.model.identity import Mac
 from bootstrapd.model.life import State
@@ -78,6 +79,7 @@ class ProfileView(Struct, frozen=True, kw_only=True):
     esp_label: str = ""
     layout: str = ""
     kernel_params: tuple[str, ...] = ()
+    requires: Requires = Requires()
     hosts: tuple[str, ...] = ()
     source: str = ""
 
