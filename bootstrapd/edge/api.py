@@ -61,7 +61,10 @@ class ApiCore(Protocol):
     ) -> list[Explained]: ...
 
     async def adopt(self, machine: str, host: str, *, ready: bool) -> MachineView:
-        """Returns when the event is durable. RefusedError: no such host, another machine is it, …"""
+        """`machine` is an id or a MAC, also one that was never seen (it is written into the host's file).
+
+        Returns when the event is durable. RefusedError: no such host, no such machine, another machine is it, …
+        """
 
     async def forget(self, machine: str) -> bool:
         """Returns when durable; False = there is no such machine."""
@@ -166,8 +169,8 @@ class ApiServer:
 
     async def _adopt(self, request: web.Request) -> web.Response:
         adoption = _body(await request.read(), Adoption)
-        machine = self._find(request)
-        return _json(await self._core.adopt(machine.id, adoption.host, ready=adoption.ready))
+        key = request.match_info["key"]
+        return _json(await self._core.adopt(key, adoption.host, ready=adoption.ready))
 
     async def _forget(self, request: web.Request) -> web.Response:
         machine = self._find(request)

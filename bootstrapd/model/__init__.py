@@ -31,7 +31,7 @@ from bootstrapd.model.fleet import (
 )
 from bootstrapd.model.hardware import Disk, Gpu, Hardware, Nic, Registration
 from bootstrapd.model.identity import Mac, clean_serial, clean_uuid, swapped_uuid
-from bootstrapd.model.json import decoder, encode, event_decoder, plain
+from bootstrapd.model.json import decoder, encode, event_decoder, plain, read_registration
 from bootstrapd.model.life import (
     Adopted,
     AnyEvent,
@@ -112,5 +112,6 @@ __all__ = [
     "encode",
     "event_decoder",
     "plain",
+    "read_registration",
     "swapped_uuid",
 ]

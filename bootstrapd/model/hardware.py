@@ -2,56 +2,61 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+Text = Annotated[str, Meta(max_length=256)]
+Size = Annotated[int, Meta(ge=0, lt=2**63)]
 
 
 class Nic(Struct, frozen=True, kw_only=True):
-    name: str
-    mac: str
-    driver: str = ""
-    speed_mbps: int = 0
+    name: Text
+    mac: Text
+    driver: Text = ""
+    speed_mbps: Size = 0
     has_link: bool = False
 
 
 class Disk(Struct, frozen=True, kw_only=True):
-    name: str
-    size_bytes: int
-    model: str = ""
-    serial: str = ""
-    wwn: str = ""
-    type: str = ""  # "nvme" | "ssd" | "hdd" | "virtual"
-    filesystems: tuple[str, ...] = ()
+    name: Text
+    size_bytes: Size
+    model: Text = ""
+    serial: Text = ""
+    wwn: Text = ""
+    type: Text = ""  # "nvme" | "ssd" | "hdd" | "virtual"
+    filesystems: Annotated[tuple[Text, ...], Meta(max_length=64)] = ()
 
 
 class Gpu(Struct, frozen=True, kw_only=True):
-    pci_id: str  # "10de:2204"
-    address: str = ""
+    pci_id: Text  # "10de:2204"
+    address: Text = ""
 
 
 class Hardware(Struct, frozen=True, kw_only=True):
     """A machine's inventory. Bounds are the API's (`edge/api`); junk identities are already "" here."""
 
-    nics: tuple[Nic, ...] = ()
-    disks: tuple[Disk, ...] = ()
-    gpus: tuple[Gpu, ...] = ()
-    cpu_model: str = ""
-    cpu_threads: int = 0
-    memory_bytes: int = 0
-    arch: str = ""
-    firmware: str = ""  # "bios" | "uefi"
+    nics: Annotated[tuple[Nic, ...], Meta(max_length=128)] = ()
+    disks: Annotated[tuple[Disk, ...], Meta(max_length=1024)] = ()
+    gpus: Annotated[tuple[Gpu, ...], Meta(max_length=128)] = ()
+    cpu_model: Text = ""
+    cpu_threads: Size = 0
+    memory_bytes: Size = 0
+    arch: Text = ""
+    firmware: Text = ""  # "bios" | "uefi"
     secure_boot: bool | None = None
-    uuid: str = ""
-    serial: str = ""
-    vendor: str = ""
-    product: str = ""
-    kernel: str = ""
+    uuid: Text = ""
+    serial: Text = ""
+    vendor: Text = ""
+    product: Text = ""
+    kernel: Text = ""
 
 
 class Registration(Struct, frozen=True, kw_only=True):
     """`POST /v1/register`: what the live agent says, with the token of its overlay."""
 
-    token: str
-    boot_mac: str
+    token: Text
+    boot_mac: Text
     hardware: Hardware
-    host_key: str = ""  # "ssh-ed25519 AAAA…"
-    agent: str = ""  # its version
+    host_key: Annotated[str, Meta(max_length=1024)] = ""  # "ssh-ed25519 AAAA…"
+    agent: Text = ""  # its version

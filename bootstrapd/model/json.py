@@ -7,6 +7,8 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from bootstrapd.errors import WireError
+from bootstrapd.model.hardware import Registration
 from bootstrapd.model.identity import Mac
 from bootstrapd.model.life import AnyEvent
 
@@ -46,3 +48,14 @@ def plain(value: object) -> Any:  # noqa: ANN401 - JSON's own shape, for templat
 
 
 event_decoder: Final[msgspec.json.Decoder[AnyEvent]] = msgspec.json.Decoder(AnyEvent, dec_hook=_decode_other)
+
+
+_REGISTRATION: Final = decoder(Registration)
+
+
+def read_registration(body: bytes) -> Registration:
+    """The body of `POST /v1/register`; WireError says what is wrong with it and where."""
+    try:
+        return _REGISTRATION.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise WireError(f"the registration cannot be read: {error}") from None

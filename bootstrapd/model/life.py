@@ -113,6 +113,7 @@ class Adopted(Event, frozen=True, kw_only=True):
 
     host: str
     ready: bool = False
+    mac: Mac | None = None  # the address it was named by, for a machine that was never seen
 
 
 class Merged(Event, frozen=True, kw_only=True):

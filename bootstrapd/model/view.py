@@ -149,3 +149,13 @@ class Failure(Struct, frozen=True, kw_only=True):
     error: str
     code: str
     mistakes: tuple[str, ...] = ()
+
+
+class Admission(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to `POST /v1/register`: "accepted" with who the machine is, or "refused" with why."""
+
+    status: str
+    machine: str = ""
+    host: str = ""
+    code: str = ""
+    reason: str = ""

@@ -44,6 +44,11 @@ class Setup(Struct, frozen=True, kw_only=True):
     http_port: int = 80
     version: int = 0
 
+    def may_begin(self, file: str, host: str) -> bool:
+        """Whether `file` is a first program, one that the loop guard counts; not a shim's or GRUB's sibling."""
+        declared = self.book.hosts.get(host)
+        return file in programs.FIRST or bool(declared and declared.program == file)
+
 
 class Standing(Struct, frozen=True, kw_only=True):
     """What is known of the asking machine when it asks: who claims it, its state and its recent luck."""

@@ -20,6 +20,8 @@ TRIED_IN_ORDER: Final[dict[tuple[str, bool], tuple[str, ...]]] = {
     ("aarch64", True): ("snponly-arm64.efi", "ipxe-arm64.efi"),
 }
 
+FIRST: Final = frozenset(name for names in TRIED_IN_ORDER.values() for name in names)
+
 FETCHES_A_VARIANT: Final = 3
 
 

@@ -135,7 +135,7 @@ class Registry:
 
 def _boot_asked(registry: Registry, machine: Machine, event: BootAsked) -> None:
     registry.add_mac(machine, event.mac)
-    if event.host and machine.host != event.host:
+    if event.host and not machine.host:
         registry.claim(machine, event.host)
     machine.arch = event.arch
     machine.uuid = event.uuid or machine.uuid
@@ -153,8 +153,8 @@ def _chain_sent(_: Registry, machine: Machine, event: ChainSent) -> None:
     if len(machine.fetches) >= GUARD_FETCHES:
         machine.held_until = event.at + HOLD_S
         machine.held = machine.why = (
-            f"{len(machine.fetches)} boot programs fetched in {GUARD_WINDOW_S:.0f} s and no script asked for, so "
-            f"no answers for {HOLD_S / 60:.0f} minutes: Secure Boot is probably on, or none of them runs there"
+            f"{len(machine.fetches)} boot programs fetched in {GUARD_WINDOW_S:.0f} s and no script asked for: "
+            f"no answers for {HOLD_S / 60:.0f} minutes. Secure Boot is probably on, or none of them runs there"
         )
 
 
@@ -213,6 +213,12 @@ def _token_issued(registry: Registry, machine: Machine, event: TokenIssued) -> N
     registry.by_token[event.secret] = registry.by_overlay[event.overlay] = machine
 
 
+def _adopted(registry: Registry, machine: Machine, event: Adopted) -> None:
+    if event.mac is not None:
+        registry.add_mac(machine, event.mac)
+    _enrolled(registry, machine, event)
+
+
 def _enrolled(registry: Registry, machine: Machine, event: Enrolled | Adopted) -> None:
     if machine.host != event.host:
         registry.claim(machine, event.host)
@@ -245,7 +251,7 @@ EFFECTS: Final[dict[type[Event], Callable[[Registry, Machine, Any], None]]] = {
     TimedOut: _timed_out,
     TokenIssued: _token_issued,
     Enrolled: _enrolled,
-    Adopted: _enrolled,
+    Adopted: _adopted,
     Merged: _merged,
     Forgotten: _forgotten,
 }

@@ -52,7 +52,8 @@ class Overlay(Struct, frozen=True):
     key: str
 
 
-Route = Stub | MachineScript | MachineStub | BootProgram | BareName | ImageFile | Overlay
+Resolved = Stub | MachineScript | MachineStub | BootProgram | ImageFile | Overlay
+Route = Resolved | BareName
 
 _MAC: Final = r"(?P<mac>[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5})"
 _FILE: Final = r"(?P<file>[A-Za-z0-9][A-Za-z0-9._+-]{0,126})"
@@ -80,3 +81,14 @@ def read(path: str) -> Route | None:
             except ConfigError:  # twelve hex digits that are no NIC's address
                 return None
     return None
+
+
+def resolve(path: str, neighbour: Callable[[], Mac | None]) -> Resolved | None:
+    """The route, with a bare name turned into the file of the machine that asks, by its address (T15)."""
+    route = read(path.lstrip("/"))
+    if not isinstance(route, BareName):
+        return route
+    mac = neighbour()
+    if mac is None:
+        return None
+    return MachineStub(mac) if route.file == "autoexec.ipxe" else BootProgram(mac, route.file)

@@ -1,0 +1,84 @@
+"""Registrations: the agent of a live system says what it runs on, with the token of its overlay."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+from bootstrapd.daemon.appliance import Appliance, of
+from bootstrapd.errors import WireError
+from bootstrapd.model import Host, Mac, Merged, Refused, Registered, Registration, encode, read_registration
+from bootstrapd.model.view import Admission
+from bootstrapd.policy import admission
+from bootstrapd.policy.admission import Caller, Refusal
+from bootstrapd.policy.machine import Machine, token_id
+
+log = structlog.get_logger(__name__)
+
+# Which refusals are our own machine's story; the others may be anybody's and only count.
+TOLD_AS_EVENTS: Final = frozenset({"TOKEN_SPENT", "WRONG_ADDRESS", "WRONG_MAC"})
+
+
+class Admissions:
+    """`register` for the HTTP door. `durable` returns once everything told so far is on disk."""
+
+    def __init__(
+        self,
+        appliance: Appliance,
+        neighbour: Callable[[str], Mac | None],
+        durable: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._appliance = appliance
+        self._neighbour = neighbour
+        self._durable = durable
+
+    async def register(self, body: bytes, client: str) -> tuple[int, bytes]:
+        """The HTTP status and JSON body for one POST. An acceptance is durable before it is said."""
+        try:
+            registration = read_registration(body)
+        except WireError as error:
+            return self._refuse(400, Refusal("BAD_REGISTRATION", str(error)), client)
+        found = self._appliance.registry.token(registration.token)
+        if found is None:
+            unknown = Refusal(
+                "UNKNOWN_TOKEN", "this token was never given, or its 15 minutes are over: boot again"
+            )
+            return self._refuse(403, unknown, client)
+        machine, token = found
+        caller = Caller(client, self._neighbour(client))
+        host = self._appliance.host_of(machine)
+        declared = host if isinstance(host, Host) else None
+        now = self._appliance.chance.now()
+        refusal = admission.judge(registration, machine, token, declared, caller, now)
+        if refusal is not None:
+            if refusal.code in TOLD_AS_EVENTS:
+                reason = f"a registration from {client} was refused: {refusal.reason}"
+                self._appliance.tell(Refused(**of(machine), code=refusal.code, reason=reason))
+            return self._refuse(403, refusal, client)
+        if not admission.is_repeat(registration, token, caller):
+            self._accept(machine, registration, client)
+        await self._durable()
+        return 200, encode(Admission(status="accepted", machine=machine.id, host=machine.host))
+
+    def _accept(self, machine: Machine, registration: Registration, client: str) -> None:
+        hardware = admission.sane(registration.hardware)
+        for nic in hardware.nics:
+            other = self._appliance.registry.by_mac.get(Mac.parse(nic.mac))
+            if other is not None and other is not machine and not other.host:
+                self._appliance.tell(Merged(**of(machine), other=other.id))
+        self._appliance.tell(
+            Registered(
+                **of(machine),
+                address=client,
+                hardware=hardware,
+                host_key=registration.host_key,
+                token_id=token_id(registration.token),
+            )
+        )
+
+    def _refuse(self, status: int, refusal: Refusal, client: str) -> tuple[int, bytes]:
+        self._appliance.counters[f"register.refused.{refusal.code.lower()}"] += 1
+        log.info("registration refused", client=client, code=refusal.code, reason=refusal.reason)
+        return status, encode(Admission(status="refused", code=refusal.code, reason=refusal.reason))

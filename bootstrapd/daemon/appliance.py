@@ -1,0 +1,220 @@
+"""What every door answers: asks in, replies out, from memory, with what changed recorded behind the answer.
+
+The DHCP, 4011, TFTP and HTTP edges hand their asks to one `Appliance`; it finds the machine, lets `policy` decide,
+and records the events that the answer caused. It owns no socket and no task; time, ids and secrets are arguments.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Final, TypedDict
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from bootstrapd.model import (
+    ARCHES,
+    AnyEvent,
+    Ask,
+    BootAsked,
+    Enrolled,
+    Host,
+    Merged,
+    Noticed,
+    Reply,
+    Silence,
+    State,
+    TimedOut,
+    Transition,
+)
+from bootstrapd.policy import answer, lifecycle
+from bootstrapd.policy.boot import AnyDecision, Setup, Standing, decide
+from bootstrapd.policy.machine import Machine, begins_boot
+from bootstrapd.policy.match import Conflict, match
+from bootstrapd.policy.registry import GUARD_WINDOW_S, Registry
+from bootstrapd.policy.surroundings import Heard, judge
+
+ANSWERS_A_MACHINE: Final = 16
+SCRIPT_AFTER_S: Final = 60.0  # a boot program that runs asks for its script long before (iPXE 2019: up to 35 s)
+
+NBP_WITHOUT_SCRIPT: Final = (
+    "NBP_WITHOUT_SCRIPT",
+    "it fetched its network boot program and never asked for its script: Secure Boot is probably on (the firmware "
+    "refuses an unsigned iPXE without a word to us), or this binary hangs there; switch Secure Boot off, or set "
+    "[boot] program in its host.toml",
+)
+
+
+class Draft(TypedDict):
+    id: str
+    at: float
+    machine: str
+
+
+class Chance(Struct, frozen=True):
+    """The world's clock and dice, handed in so that a test can hold them."""
+
+    now: Callable[[], float]
+    new_id: Callable[[], str]
+    new_secret: Callable[[], str]
+
+
+class Appliance:
+    """Every answer the appliance gives to machines. `record` journals and publishes an applied event."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        chance: Chance,
+        counters: Counter[str],
+        record: Callable[[Transition], object],
+    ) -> None:
+        self.registry = Registry()
+        self.setup = setup
+        self.counters = counters
+        self.chance = chance
+        self._record = record
+
+    def tell(self, draft: AnyEvent) -> AnyEvent:
+        """Give a draft its id, time and boot, apply it, record it. The one way an event comes to be."""
+        event_id = self.chance.new_id()
+        machine = self.registry.machines.get(draft.machine)
+        boot = event_id if isinstance(draft, BootAsked) else machine.boot.id if machine and machine.boot else ""
+        event = replace(draft, id=event_id, at=self.chance.now(), boot=boot)
+        self._record(self.registry.apply(event))
+        return event
+
+    def reconfigure(self, setup: Setup) -> None:
+        """Serve by a new setup from now on; machines that a host newly claims become it."""
+        self.setup = setup
+        for machine in list(self.registry):
+            machine.answers.clear()
+            found = self.host_of(machine)
+            if isinstance(found, Host) and found.name != machine.host and machine.id in self.registry.machines:
+                self._claim(machine, found.name)
+
+    def host_of(self, machine: Machine) -> Host | Conflict | None:
+        """Who claims this machine by what is known of it, MACs first."""
+        found: Host | Conflict | None = None
+        for mac in machine.macs:
+            found = match(self.setup.index, mac, machine.uuid, machine.serial)
+            if found is not None:
+                break
+        return found
+
+    def answer(self, ask: Ask) -> Reply:
+        """The DHCP and 4011 doors. From memory: a repeated ask costs a look-up."""
+        now = self.chance.now()
+        machine = self.registry.find(ask.mac)
+        if machine is not None:
+            key = (ask.door, ask.stage, ask.arch, ask.server, ask.features, ask.uuid)
+            known: Reply | None = machine.answers.get(key)
+            if known is not None and not begins_boot(machine, ask, now):
+                touch(machine, ask, now)
+                return known
+        machine, decision = self.decide(ask, now)
+        reply = answer.reply(decision, ask, self.setup)
+        if not machine.held and len(machine.answers) < ANSWERS_A_MACHINE:
+            machine.answers[(ask.door, ask.stage, ask.arch, ask.server, ask.features, ask.uuid)] = reply
+        return reply
+
+    def decide(self, ask: Ask, now: float) -> tuple[Machine, AnyDecision]:
+        """Find the machine, open a boot where this ask begins one, decide. What every door goes through."""
+        found = match(self.setup.index, ask.mac, ask.uuid, ask.serial)
+        name = found.name if isinstance(found, Host) else ""
+        machine = self.registry.find(ask.mac, name)
+        if machine is not None and name and machine.host != name:
+            machine = self._claim(machine, name)
+        if machine is None or begins_boot(machine, ask, now):
+            machine = self._open_boot(ask, name, machine)
+        self.registry.add_mac(machine, ask.mac)
+        touch(machine, ask, now)
+        decision = decide(ask, self.standing(machine, found, now), self.setup)
+        machine.reason = decision.reason
+        self.counters[f"decision.{type(decision).__name__.lower()}"] += 1
+        if isinstance(decision, Silence):
+            self.counters[f"silence.{decision.code.lower()}"] += 1
+        return machine, decision
+
+    def _claim(self, machine: Machine, host: str) -> Machine:
+        """The machine is this host now; a record that was the host already takes it in."""
+        holder = self.registry.by_host.get(host)
+        if holder is None or holder is machine:
+            self.tell(Enrolled(**of(machine), host=host))
+            return machine
+        self.tell(Merged(**of(holder), other=machine.id))
+        return holder
+
+    def _open_boot(self, ask: Ask, host: str, machine: Machine | None) -> Machine:
+        event = self.tell(
+            BootAsked(
+                id="",
+                at=0.0,
+                machine=machine.id if machine else ask.mac.hex,
+                mac=ask.mac,
+                door=ask.door,
+                stage=ask.stage,
+                arch=ask.arch.code if ask.arch else machine.arch if machine else -1,
+                host=host,
+                uuid=ask.uuid,
+                serial=ask.serial,
+            )
+        )
+        return self.registry.machines[event.machine]
+
+    def standing(self, machine: Machine | None, host: Host | Conflict | None, now: float) -> Standing:
+        """What `decide` may know of the machine."""
+        if machine is None:
+            return Standing(host=host, state=State.SEEN)
+        window = now - GUARD_WINDOW_S
+        return Standing(
+            host=host,
+            state=machine.state,
+            arch=ARCHES.get(machine.arch),
+            nbp_fetches=sum(at > window for at in machine.fetches),
+            held=machine.held if now < machine.held_until else "",
+            was_chained=machine.boot.was_chained if machine.boot else False,
+        )
+
+    def heard(self, heard: Heard) -> None:
+        """Another server answered a machine of ours: a person is told once, while it stays true."""
+        notice = judge(heard)
+        machine = self.registry.by_mac.get(heard.mac)
+        if notice is None or machine is None or not machine.host:
+            return
+        self.notice(machine, notice.code, notice.reason)
+
+    def notice(self, machine: Machine, code: str, reason: str) -> None:
+        """Tell a person something about a machine's surroundings, unless that was the last word on it."""
+        known = machine.notices.get(code)
+        if known is None or known.reason != reason:
+            self.counters[f"notice.{code.lower()}"] += 1
+            self.tell(Noticed(**of(machine), code=code, reason=reason))
+
+    def tick(self, now: float) -> None:
+        """What time alone brings: deadlines, boot programs that never came back. Call it every few seconds."""
+        for machine in list(self.registry):
+            boot = machine.boot
+            if boot and not boot.ended and machine.fetches and now - machine.fetches[-1] > SCRIPT_AFTER_S:
+                self.notice(machine, *NBP_WITHOUT_SCRIPT)
+            deadline = lifecycle.DEADLINES_S.get(machine.state)
+            if deadline is not None and now - machine.since > deadline:
+                last = boot.stages[-1] if boot and boot.stages else None
+                seen = f"; the last thing seen was: {last.name} {last.detail}" if last else ""
+                self.tell(
+                    TimedOut(**of(machine), reason=f"did not register within {deadline / 60:.0f} minutes{seen}")
+                )
+
+
+def of(machine: Machine) -> Draft:
+    """The fields that every draft of an event about this machine begins with."""
+    return {"id": "", "at": 0.0, "machine": machine.id}
+
+
+def touch(machine: Machine, ask: Ask, now: float) -> None:
+    """The machine is there: nothing that a restart would miss."""
+    machine.last_seen = now
+    if machine.boot is not None:
+        machine.boot.last = now
+        machine.boot.xids[ask.stage] = ask.xid
