@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 Text = Annotated[str, Meta(max_length=256)]
-Size = Annotated[int, Meta(ge=0, lt=2**63)]
+Size = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class Nic(Struct, frozen=True, kw_only=True):
