@@ -7,6 +7,7 @@ A constrained type says in words what it expects: `Annotated[int, Meta(ge=1, des
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Iterable
 from types import UnionType
@@ -22,6 +23,7 @@ T = TypeVar("T", bound=Struct)
 Table = dict[str, Any]  # what tomllib gives
 Report = Callable[[str, str], None]  # takes one mistake: the dotted key ("" = the whole file) and a sentence
 
+_BARE_KEY: Final = re.compile("[A-Za-z0-9_-]+")
 _OMIT: Final = object()
 _WORDS: Final[dict[object, str]] = {
     str: "text",
@@ -61,7 +63,7 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     near = get_close_matches(name, known, n=1)
     hint = f'did you mean "{near[0]}"?' if near else f"known: {', '.join(known) or 'none'}"
-    return f'unknown {what} "{name}"; {hint}'
+    return f"unknown {what} {_as_toml(name)}; {hint}"
 
 
 def _decode_other(kind: type, value: object) -> object:
@@ -87,7 +89,7 @@ def _salvage_dict(kind: object, table: Table, key: str, report: Report) -> objec
     key_kind, item_kind = get_args(kind)
     kept = {}
     for name, item in table.items():
-        path = f"{key}.{name}"
+        path = _path(key, name)
         if _salvage_leaf(key_kind, name, path, report) is not _OMIT:
             kept[name] = _salvage(item_kind, item, path, report)
     return {name: item for name, item in kept.items() if item is not _OMIT}
@@ -97,7 +99,7 @@ def _salvage_struct(kind: type[T], table: Table, key: str, report: Report) -> T:
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     kept = {}
     for name, item in table.items():
-        path = f"{key}.{name}" if key else name
+        path = _path(key, name)
         if name in fields:
             kept[fields[name].name] = _salvage(fields[name].type, item, path, report)
         else:
@@ -113,6 +115,11 @@ def _salvage_leaf(kind: object, value: object, key: str, report: Report) -> obje
     except msgspec.ValidationError:
         report(key, f"expected {_expectation(kind)}, found {_as_toml(value)}")
     return _OMIT
+
+
+def _path(key: str, name: str) -> str:
+    step = name if _BARE_KEY.fullmatch(name) else _as_toml(name)
+    return f"{key}.{step}" if key else step
 
 
 def _expectation(kind: object) -> str:
