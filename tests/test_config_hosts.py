@@ -160,8 +160,10 @@ def test_every_mistake_of_every_file_is_told_at_once() -> None:
     }
     assert mistakes(files) == [
         'hosts/a/host.toml: profle: unknown key "profle"; did you mean "profile"?',
-        "hosts/a/host.toml: match.mac[1]: 'zz' is not a MAC address: expected six hex bytes such as "
-        "52:54:00:aa:bb:01",
+        (
+            "hosts/a/host.toml: match.mac[1]: 'zz' is not a MAC address: "
+            "expected six hex bytes such as 52:54:00:aa:bb:01"
+        ),
         "hosts/a/host.toml: match.mac[2]: expected a MAC address as text, found 3",
         "hosts/a/host.toml: labels.rack: expected one line of text, found 4",
         "hosts/a/host.toml: profile: expected the name of a profile, found nothing",
