@@ -1,1 +1,1 @@
-"""The appliance put together: what every door answers, what the operator sees, and the loop that runs it all."""
+"""The appliance put together: what each door answers, what the operator sees, and the loop that runs it."""

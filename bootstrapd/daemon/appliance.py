@@ -1,7 +1,8 @@
 """What every door answers: asks in, replies out, from memory, with what changed recorded behind the answer.
 
-The DHCP, 4011, TFTP and HTTP edges hand their asks to one `Appliance`; it finds the machine, lets `policy` decide,
-and records the events that the answer caused. It owns no socket and no task; time, ids and secrets are arguments.
+The DHCP, 4011, TFTP and HTTP edges hand their asks to one `Appliance`; it finds the machine, lets `policy`
+decide, and records the events that the answer caused. It owns no socket and no task; time, ids and secrets come
+from outside.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ from bootstrapd.policy.surroundings import Heard, judge
 ANSWERS_A_MACHINE: Final = 16
 SCRIPT_AFTER_S: Final = 60.0  # a boot program that runs asks for its script long before (iPXE 2019: up to 35 s)
 
-NBP_WITHOUT_SCRIPT: Final = (
-    "NBP_WITHOUT_SCRIPT",
-    "it fetched its network boot program and never asked for its script: Secure Boot is probably on (the firmware "
-    "refuses an unsigned iPXE without a word to us), or this binary hangs there; switch Secure Boot off, or set "
-    "[boot] program in its host.toml",
+NBP_WITHOUT_SCRIPT: Final = "NBP_WITHOUT_SCRIPT"
+WITHOUT_SCRIPT: Final = (
+    "it fetched its network boot program and never asked for its script: Secure Boot is probably on (the "
+    "firmware refuses an unsigned iPXE without a word to us), or this program hangs there; switch Secure Boot "
+    "off, or name another [boot] program in its host.toml"
 )
 
 
@@ -197,7 +198,7 @@ class Appliance:
         for machine in list(self.registry):
             boot = machine.boot
             if boot and not boot.ended and machine.fetches and now - machine.fetches[-1] > SCRIPT_AFTER_S:
-                self.notice(machine, *NBP_WITHOUT_SCRIPT)
+                self.notice(machine, NBP_WITHOUT_SCRIPT, WITHOUT_SCRIPT)
             deadline = lifecycle.DEADLINES_S.get(machine.state)
             if deadline is not None and now - machine.since > deadline:
                 last = boot.stages[-1] if boot and boot.stages else None

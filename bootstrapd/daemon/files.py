@@ -10,9 +10,8 @@ import stat
 from collections.abc import Callable, Iterable
 from typing import Final, assert_never
 
-from msgspec.structs import replace
-
-from bootstrapd.daemon.appliance import NBP_WITHOUT_SCRIPT, Appliance, of
+from bootstrapd.daemon.appliance import NBP_WITHOUT_SCRIPT, WITHOUT_SCRIPT, Appliance, of
+from bootstrapd.daemon.writer import PROBE, Writer
 from bootstrapd.errors import ConfigError
 from bootstrapd.model import (
     ARCHES,
@@ -24,13 +23,12 @@ from bootstrapd.model import (
     Feature,
     FileAsk,
     FileReply,
-    Image,
+    Host,
     ImageSent,
     LocalBoot,
     LocalDisk,
     Mac,
     Nothing,
-    Profile,
     Reply,
     Script,
     ScriptSent,
@@ -45,7 +43,6 @@ from bootstrapd.policy import admission, routes
 from bootstrapd.policy.answer import base_url
 from bootstrapd.policy.boot import AnyDecision
 from bootstrapd.policy.machine import Machine, Token
-from bootstrapd.policy.render import Scripts
 from bootstrapd.wire import cpio
 
 OUR_IPXE: Final = Feature.HTTP | Feature.BZIMAGE | Feature.EFI  # it runs a script, so it is good enough (I3)
@@ -66,7 +63,7 @@ FOR_THE_NIXOS_HOOK: Final = (
     ("ssh/ssh_host_note", "The live system makes its own host key; none is served over the network.\n", 0o644),
     ("addrs.json", "[]\n", 0o644),
 )
-PROBE: Final = Token("", "0" * 32, "", 0.0)  # what a HEAD is shown: nothing that opens anything
+STAGE_OF: Final[dict[type[AnyEvent], str]] = {LocalBoot: "local-disk", ScriptSent: "script", ImageSent: "image"}
 SECURE_BOOT: Final = {"01": True, "00": False}
 
 
@@ -76,12 +73,12 @@ class Files:
     def __init__(
         self,
         appliance: Appliance,
-        scripts: Scripts,
+        writer: Writer,
         neighbour: Callable[[str], Mac | None],
         authorized_keys: Iterable[str] = (),
     ) -> None:
         self._appliance = appliance
-        self._scripts = scripts
+        self._writer = writer
         self._neighbour = neighbour
         self._authorized_keys = "".join(f"{key}\n" for key in authorized_keys)
 
@@ -92,7 +89,7 @@ class Files:
             case None:
                 return Nothing(f"there is no {ask.path!r} here")
             case routes.Stub():
-                return self._stub(ask)
+                return _script(self._writer.stub(ask.server))
             case routes.MachineStub(mac):
                 return self._machine_stub(ask, mac)
             case routes.BootProgram(mac, file):
@@ -137,15 +134,13 @@ class Files:
         )
         return self._appliance.decide(question, self._appliance.chance.now())
 
-    def _base(self, ask: FileAsk) -> str:
-        return base_url(ask.server, self._appliance.setup.http_port)
-
-    def _stub(self, ask: FileAsk) -> Reply:
-        return _script(self._scripts.render("boot", {"base": self._base(ask)}))
-
     def _machine_stub(self, ask: FileAsk, mac: Mac) -> Reply:
         _, decision = self._decide(ask, mac, Stage.IPXE)
-        return Nothing(decision.reason) if isinstance(decision, Silence) else self._stub(ask)
+        return (
+            Nothing(decision.reason)
+            if isinstance(decision, Silence)
+            else _script(self._writer.stub(ask.server))
+        )
 
     def _program(self, ask: FileAsk, mac: Mac, file: str) -> Reply:
         machine, decision = self._decide(ask, mac, Stage.FIRMWARE)
@@ -169,67 +164,41 @@ class Files:
             return
         self._appliance.tell(ChainSent(**of(machine), program=file, door=ask.door))
         if len(machine.fetches) == FETCHES_BEFORE_A_WORD:
-            self._appliance.notice(machine, *NBP_WITHOUT_SCRIPT)
+            self._appliance.notice(machine, NBP_WITHOUT_SCRIPT, WITHOUT_SCRIPT)
 
     def _script(self, ask: FileAsk, mac: Mac) -> Reply:
         build = (ask.query.get("platform", ""), ask.query.get("arch", ""))
-        arch = ARCHES.get(BUILDS.get(build, -1))
-        machine, decision = self._decide(ask, mac, Stage.IPXE, arch)
+        machine, decision = self._decide(ask, mac, Stage.IPXE, ARCHES.get(BUILDS.get(build, -1)))
         match decision:
             case Silence() | Chain():
                 return Nothing(decision.reason)
             case LocalDisk():
-                if not ask.is_probe:
-                    self._tell_once(machine, "local-disk", LocalBoot(**of(machine)))
-                return self._render("disk", ask, machine, decision, esp_label=decision.esp_label)
-            case Script(template="image", image=name):
-                return self._boot_image(ask, machine, decision, self._appliance.setup.images[name])
+                token: Token | None = PROBE
+                event: AnyEvent = LocalBoot(**of(machine))
+            case Script(template="image", image=image):
+                token = PROBE if ask.is_probe else self._token(machine, ask.client)
+                event = ScriptSent(**of(machine), template="image", image=image)
             case Script(template=template):
-                if not ask.is_probe:
-                    self._tell_once(machine, "script", ScriptSent(**of(machine), template=template))
-                return self._render(template, ask, machine, decision)
+                token = PROBE
+                event = ScriptSent(**of(machine), template=template)
             case _:
                 assert_never(decision)
-
-    def _tell_once(self, machine: Machine, stage: str, event: AnyEvent) -> None:
-        """A machine that asks the same again and again is one line of its story."""
-        stages = machine.boot.stages if machine.boot else []
-        if not stages or stages[-1].name != stage:
-            self._appliance.tell(event)
-
-    def _render(
-        self, template: str, ask: FileAsk, machine: Machine, decision: Script | LocalDisk, **values: object
-    ) -> Reply:
-        who = machine.host or machine.macs[0]
-        common = {"base": self._base(ask), "host": who, "reason": decision.reason}
-        return _script(self._scripts.render(template, {**common, **values}))
-
-    def _boot_image(self, ask: FileAsk, machine: Machine, decision: Script, image: Image) -> Reply:
-        token = PROBE if ask.is_probe else self._token(machine, ask.client)
         if token is None:
             reason = "four of its boots are under way at once; a token is free again within 15 minutes"
-            return self._render("wait", ask, machine, replace(decision, reason=reason))
+            decision, token = Script(template="wait", rule="Safety 4", reason=reason), PROBE
+            event = ScriptSent(**of(machine), template="wait")
         if not ask.is_probe:
-            self._appliance.tell(ScriptSent(**of(machine), template="image", image=image.name))
-        profile = self._profile(machine)
-        base = f"/images/{image.name}"
-        mark = f"?for={machine.macs[0].hexhyp}"
-        names = [f"initrd{i}" for i in range(len(image.initrds))]
-        return self._render(
-            "image",
-            ask,
-            machine,
-            decision,
-            image=image.name,
-            kernel=f"{image.kernel}{mark}",
-            initrds=[*names, "overlay"],
-            paths=[*(f"{base}/{file}{mark}" for file in image.initrds), f"/overlay/{token.overlay}.cpio"],
-            cmdline=" ".join((image.cmdline, *(profile.kernel_params if profile else ()))).strip(),
-        )
+            self._tell_once(machine, event)
+        return _script(self._writer.render(decision, ask.server, mac, self._host(machine), token))
 
-    def _profile(self, machine: Machine) -> Profile | None:
-        host = self._appliance.setup.book.hosts.get(machine.host)
-        return self._appliance.setup.book.profiles[host.profile] if host else None
+    def _tell_once(self, machine: Machine, event: AnyEvent) -> None:
+        """A machine that asks the same again and again is one line of its story."""
+        last = machine.boot.stages[-1].name if machine.boot and machine.boot.stages else ""
+        if last != STAGE_OF[type(event)]:
+            self._appliance.tell(event)
+
+    def _host(self, machine: Machine) -> Host | None:
+        return self._appliance.setup.book.hosts.get(machine.host)
 
     def _token(self, machine: Machine, address: str) -> Token | None:
         now = self._appliance.chance.now()
@@ -266,7 +235,7 @@ class Files:
             and machine is not None
             and file == (*image.initrds, image.kernel)[-1 - bool(image.initrds)]
         ):
-            self._tell_once(machine, "image", ImageSent(**of(machine), image=name))
+            self._tell_once(machine, ImageSent(**of(machine), image=name))
 
     def _overlay(self, ask: FileAsk, key: str) -> Reply:
         """This boot's extra initrd; only for the address that got the script, while its token lives."""
@@ -277,10 +246,11 @@ class Files:
         if token.address != ask.client:
             self._appliance.counters["overlay.refused.address"] += 1
             return Nothing("this overlay belongs to another address")
+        base = base_url(ask.server, self._appliance.setup.http_port)
         body = cpio.build(
             cpio.CpioFile(path=path, data=text.encode(), mode=stat.S_IFREG | mode)
             for path, text, mode in (
-                ("bootstrapd/server", f"{self._base(ask)}\n", 0o644),
+                ("bootstrapd/server", f"{base}\n", 0o644),
                 ("bootstrapd/token", f"{token.secret}\n", 0o600),
                 ("ssh/authorized_keys", self._authorized_keys, 0o600),
                 *FOR_THE_NIXOS_HOOK,

@@ -43,15 +43,15 @@ class Recorder:
         self._strangers = Bucket(STRANGERS_A_SECOND, STRANGERS_A_SECOND)
         self._dropped = 0
         self._told = 0.0
+        self._quiet_until = 0.0
         self._last: asyncio.Future[None] | None = None
 
     def __call__(self, transition: Transition) -> None:
         event = transition.event
         host = self._host_of(event.machine)
         self._counters[f"event.{type(event).__name__.lower()}"] += 1
-        if isinstance(event, BootAsked) and not event.host and not self._strangers.take(event.at):
-            self._dropped += 1
-            self._counters["strangers.unjournalled"] += 1
+        is_stranger = isinstance(event, BootAsked) and not event.host
+        if is_stranger and not self._strangers.take(event.at):
             self._flood(event.at)
             return
         self._last = self._journal.append(event)
@@ -59,7 +59,7 @@ class Recorder:
         if isinstance(event, TokenIssued):
             return
         self._publish(transition)
-        if not self._dropped or host:
+        if not is_stranger or event.at >= self._quiet_until:
             _say(transition, host)
 
     async def durable(self) -> None:

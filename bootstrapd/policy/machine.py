@@ -105,7 +105,7 @@ class Machine:
 
 
 def begins_boot(machine: Machine, ask: Ask, now: float) -> bool:
-    """Whether this ask is the first of a new boot: after silence, or after a script when it is no late retry."""
+    """Whether this ask is the first of a new boot: after silence, or after a script if it is no late retry."""
     boot = machine.boot
     if boot is None or now - boot.last > SILENCE_S:
         return True

@@ -1,0 +1,126 @@
+"""What the operator may ask and do over the API: the daemon's side of `edge.api.ApiCore`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from bootstrapd.daemon import views
+from bootstrapd.daemon.appliance import Appliance, of
+from bootstrapd.daemon.explain import explain
+from bootstrapd.daemon.writer import Writer
+from bootstrapd.errors import ConfigError, RefusedError
+from bootstrapd.model import Adopted, Arch, Door, Forgotten, Host, Mac, Stage
+from bootstrapd.model.view import Explained, HostView, ImageView, MachineView, StatusView
+from bootstrapd.policy.machine import Machine
+
+
+class Operator:
+    """Reads are from memory; what changes something returns once it is durable."""
+
+    def __init__(
+        self,
+        appliance: Appliance,
+        writer: Writer,
+        server: Callable[[], str],
+        durable: Callable[[], Awaitable[None]],
+        add_mac: Callable[[str, Mac], object],
+        reload: Callable[[], Awaitable[list[str]]],
+        status: Callable[[], StatusView],
+    ) -> None:
+        self._appliance = appliance
+        self._writer = writer
+        self._server = server
+        self._durable = durable
+        self._add_mac = add_mac
+        self.reload = reload
+        self.status = status
+
+    def hosts(self) -> list[HostView]:
+        """Every declared host, by name."""
+        book = self._appliance.setup.book
+        return [self._host(book.hosts[name]) for name in sorted(book.hosts)]
+
+    def host(self, name: str) -> HostView | None:
+        host = self._appliance.setup.book.hosts.get(name)
+        return self._host(host) if host else None
+
+    def machines(self) -> list[MachineView]:
+        """Every machine that was seen, the latest last."""
+        by_time = sorted(self._appliance.registry, key=lambda machine: machine.last_seen)
+        return [views.of_machine(machine, self._appliance.setup) for machine in by_time]
+
+    def machine(self, key: str) -> MachineView | None:
+        machine = self._find(key)
+        return views.of_machine(machine, self._appliance.setup) if machine else None
+
+    def images(self) -> list[ImageView]:
+        setup = self._appliance.setup
+        return [views.of_image(setup.images[name], setup) for name in sorted(setup.images)]
+
+    def explain(self, mac: Mac, arch: Arch | None, stage: Stage | None, door: Door | None) -> list[Explained]:
+        return explain(self._appliance, self._writer, self._server(), mac, arch, stage, door)
+
+    async def adopt(self, machine: str, host: str, *, ready: bool) -> MachineView:
+        """This machine is that host. A MAC that the host's file does not have yet is written there first."""
+        declared = self._appliance.setup.book.hosts.get(host)
+        if declared is None:
+            known = ", ".join(sorted(self._appliance.setup.book.hosts)) or "none yet"
+            raise RefusedError(
+                f"there is no host {host!r} (hosts: {known}); 'bootstrapd hosts add' makes one", "NO_HOST"
+            )
+        found = self._find(machine)
+        mac = found.macs[0] if found else _mac(machine)
+        self._refuse_other_owner(found, mac, declared)
+        if mac not in declared.macs:
+            self._add_mac(host, mac)
+            mistakes = await self.reload()
+            if mistakes:
+                raise ConfigError(*mistakes)
+        machine_id = found.id if found else mac.hex
+        self._appliance.tell(Adopted(id="", at=0.0, machine=machine_id, host=host, ready=ready, mac=mac))
+        await self._durable()
+        return views.of_machine(self._appliance.registry.machines[machine_id], self._appliance.setup)
+
+    async def forget(self, machine: str) -> bool:
+        """The record goes, the host's file stays."""
+        found = self._find(machine)
+        if found is None:
+            return False
+        self._appliance.tell(Forgotten(**of(found)))
+        await self._durable()
+        return True
+
+    def _host(self, host: Host) -> HostView:
+        registry = self._appliance.registry
+        seen = registry.by_host.get(host.name)
+        return views.of_host(host, seen)
+
+    def _find(self, key: str) -> Machine | None:
+        machine = self._appliance.registry.machines.get(key)
+        if machine is not None:
+            return machine
+        try:
+            return self._appliance.registry.find(Mac.parse(key))
+        except ConfigError:
+            return None
+
+    def _refuse_other_owner(self, machine: Machine | None, mac: Mac, host: Host) -> None:
+        holder = self._appliance.registry.by_host.get(host.name)
+        if holder is not None and holder is not machine:
+            raise RefusedError(
+                f"{host.name} is machine {holder.id} ({', '.join(holder.macs)}) already; "
+                f"'bootstrapd machines forget {holder.id}' first, if that one is gone",
+                "HOST_TAKEN",
+            )
+        owner = self._appliance.setup.index.by_mac.get(mac)
+        if owner is not None and owner.name != host.name:
+            raise RefusedError(
+                f"{mac} belongs to host {owner.name}: take it out of {owner.source} first", "MAC_TAKEN"
+            )
+
+
+def _mac(key: str) -> Mac:
+    try:
+        return Mac.parse(key)
+    except ConfigError as error:
+        raise RefusedError(f"no machine with the id {key!r} was seen, and {error}", "NO_MACHINE") from None
