@@ -33,7 +33,7 @@ from bootstrapd.policy.match import Conflict, Index
 
 
 class Setup(Struct, frozen=True, kw_only=True):
-    """All that was configured, as one value; `version` changes whenever any of it did."""
+    """All that was configured, as one value."""
 
     book: HostBook
     index: Index
@@ -42,7 +42,6 @@ class Setup(Struct, frozen=True, kw_only=True):
     unknown: str = "ignore"  # "ignore" | "discover"
     discovery_image: str = ""
     http_port: int = 80
-    version: int = 0
 
     def may_begin(self, file: str, host: str) -> bool:
         """Whether `file` is a first program, one that the loop guard counts; not a shim's or GRUB's sibling."""

@@ -1,0 +1,95 @@
+"""Builds the answering core from the configuration: the same for `serve` and for commands without a daemon."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+from bootstrapd import shipped
+from bootstrapd.config import Config, parse_hosts
+from bootstrapd.daemon.appliance import Appliance, Chance
+from bootstrapd.daemon.explain import explain
+from bootstrapd.daemon.writer import Writer
+from bootstrapd.edge import hostdir, programs
+from bootstrapd.edge.images import ImageStore
+from bootstrapd.edge.journal import Journal
+from bootstrapd.model import Arch, Door, HostBook, Mac, Stage, Transition
+from bootstrapd.model.view import Explained
+from bootstrapd.policy.boot import Setup
+from bootstrapd.policy.match import index
+from bootstrapd.policy.render import Scripts
+
+NOBODYS_ADDRESS: Final = "192.0.2.1"  # RFC 5737
+
+
+def scripts() -> Scripts:
+    """The iPXE templates that ship with the code."""
+    folder = shipped.netboot() / "ipxe"
+    return Scripts({file.name: file.read_text() for file in sorted(folder.glob("*.ipxe.j2"))})
+
+
+def setup(config: Config, book: HostBook, store: ImageStore, http_port: int) -> Setup:
+    """All that is configured as one value. ConfigError: two hosts claim one identity."""
+    return Setup(
+        book=book,
+        index=index(book.hosts.values()),
+        images=store.images,
+        programs=programs.find([Path(folder) for folder in config.nbp.dirs]),
+        unknown=config.unknown,
+        discovery_image=config.discovery_image,
+        http_port=http_port,
+    )
+
+
+def chance() -> Chance:
+    """The real clock and dice. The clock starts at the wall's time and never jumps after."""
+    started, ticks = time.time(), time.monotonic()
+    return Chance(
+        now=lambda: started + time.monotonic() - ticks,
+        new_id=new_id,
+        new_secret=lambda: secrets.token_hex(16),
+    )
+
+
+def new_id() -> str:
+    """A UUIDv7 (RFC 9562): time first, so that ids sort as they were made."""
+    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+class Offline:
+    """The appliance as it would answer, without a daemon: files, images, and the journal's last word."""
+
+    def __init__(self, config: Config) -> None:
+        store = ImageStore(config.paths.images_folder)
+        store.load()
+        book = parse_hosts(hostdir.read(config.paths.hosts_folder))
+        core = Appliance(setup(config, book, store, config.http.ports[0]), chance(), Counter(), _nobody)
+        if config.paths.journal_file.exists():
+            replay(Journal(config.paths.journal_file), core)
+        self._core = core
+        self._writer = Writer(scripts(), lambda: core.setup)
+
+    def explain(self, mac: Mac, arch: Arch | None, stage: Stage | None, door: Door | None) -> list[Explained]:
+        """As over the API, with an address from the documentation range in the place of ours."""
+        return explain(self._core, self._writer, NOBODYS_ADDRESS, mac, arch, stage, door)
+
+
+def replay(journal: Journal, appliance: Appliance) -> int:
+    """Bring the registry to where the journal ends; how many events that took."""
+    count = 0
+    for event in journal.replay():
+        appliance.registry.apply(event)
+        count += 1
+    return count
+
+
+def _nobody(_: Transition) -> None:
+    """Offline, nothing is told."""

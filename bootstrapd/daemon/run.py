@@ -1,0 +1,245 @@
+"""`serve`: builds the parts, owns the loop, turns transitions into acts. No protocol knowledge.
+
+Start: configuration checked, journal replayed, links chosen, doors opened, API last; then only changes are waited
+for: links, hosts, images, signals, and a tick for what time alone brings. A broken part is named and the rest
+goes on; what cannot work at all ends the start with a reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from bootstrapd import __version__
+from bootstrapd.config import Config, parse_hosts
+from bootstrapd.daemon import assemble, metrics
+from bootstrapd.daemon.admit import Admissions
+from bootstrapd.daemon.appliance import Appliance
+from bootstrapd.daemon.doors import Answers, Doors
+from bootstrapd.daemon.files import Files
+from bootstrapd.daemon.operator import Operator
+from bootstrapd.daemon.record import Recorder
+from bootstrapd.daemon.writer import Writer
+from bootstrapd.edge import hostdir, netif, programs
+from bootstrapd.edge.api import ApiServer
+from bootstrapd.edge.hostdir import HostDir
+from bootstrapd.edge.images import ImageStore
+from bootstrapd.edge.journal import Journal
+from bootstrapd.errors import ConfigError, EdgeError
+from bootstrapd.model import HostBook, Link, Program, Transition
+from bootstrapd.model.view import StatusView
+
+log = structlog.get_logger("bootstrapd")
+
+TICK_S: Final = 5.0
+
+
+class Daemon:
+    """One running appliance."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._paths = config.paths
+        self._started = time.time()
+        self._stop = asyncio.Event()
+        self._syncing: asyncio.Task[None] | None = None
+        self._host_problems: list[str] = []
+        self._image_problems: list[str] = []
+        self._images_seen = 0
+        self.counters: Counter[str] = Counter()
+        for folder in (self._paths.state_folder, self._paths.hosts_folder, self._paths.images_folder):
+            _make(folder)
+        self._store = ImageStore(self._paths.images_folder)
+        self._load_images()
+        self._journal = Journal(self._paths.journal_file)
+        self._recorder = Recorder(self._journal, self._publish, self.counters, self._host_of)
+        self._hostdir = HostDir(self._paths.hosts_folder, parse_hosts, self._on_hosts, self._on_host_problems)
+        self.appliance = Appliance(
+            assemble.setup(config, self._hostdir.book, self._store, config.http.ports[0]),
+            assemble.chance(),
+            self.counters,
+            self._recorder,
+        )
+        _refuse_without(self.appliance.setup.programs)
+        writer = Writer(assemble.scripts(), lambda: self.appliance.setup)
+        self._doors = Doors(config, self._answers(writer), self.counters)
+        self._api = ApiServer(self._paths.api_socket, self._operator(writer), self.counters)
+        self._watcher = netif.Watcher(self._on_links)
+
+    def _answers(self, writer: Writer) -> Answers:
+        files = Files(self.appliance, writer, netif.neighbour, self._config.ssh.authorized_keys)
+        admissions = Admissions(self.appliance, netif.neighbour, self._recorder.durable)
+        return Answers(
+            answer=self.appliance.answer,
+            fetch=files.fetch,
+            fetched=files.fetched,
+            register=admissions.register,
+            heard=self.appliance.heard,
+            pages=metrics.pages(self.counters, self.problems),
+        )
+
+    def _operator(self, writer: Writer) -> Operator:
+        return Operator(
+            self.appliance,
+            writer,
+            server=lambda: next(iter(self._doors.addresses), assemble.NOBODYS_ADDRESS),
+            durable=self._recorder.durable,
+            add_mac=lambda host, mac: hostdir.add_mac(self._paths.hosts_folder, host, mac),
+            reload=self.reload,
+            status=self.status,
+        )
+
+    def problems(self) -> list[str]:
+        """Everything that is wrong now, in sentences; empty when all is well."""
+        found = [*self._doors.problems.values(), *self._host_problems, *self._image_problems]
+        if not self._doors.addresses:
+            found.append("no link is served yet: none of the chosen interfaces is up with an IPv4 address")
+        if self._journal.problem:
+            found.append(self._journal.problem)
+        return found
+
+    def status(self) -> StatusView:
+        setup = self.appliance.setup
+        return StatusView(
+            version=__version__,
+            pid=os.getpid(),
+            started=self._started,
+            hosts=len(setup.book.hosts),
+            profiles=len(setup.book.profiles),
+            images=len(setup.images),
+            machines=len(self.appliance.registry.machines),
+            listeners=tuple(self._doors.views()),
+            problems=tuple(self.problems()),
+            counters=dict(self.counters),
+        )
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT. EdgeError or ConfigError: it could not start, and why."""
+        chosen = netif.choose(netif.links(), list(self._config.interfaces))
+        events = assemble.replay(self._journal, self.appliance)
+        async with contextlib.AsyncExitStack() as stack:
+            await self._journal.start()
+            stack.push_async_callback(self._journal.close)
+            await self._doors.sync(chosen)
+            stack.push_async_callback(self._doors.close)
+            if self._doors.problems:
+                raise EdgeError(" ".join(self._doors.problems.values()))
+            self._reconfigure(self.appliance.setup.book)
+            for part in (self._hostdir, self._watcher, self._api):
+                await part.start()
+                stack.push_async_callback(part.close)
+            self._hear_signals()
+            log.info(
+                "serving",
+                links=[link.name for link in chosen],
+                hosts=len(self.appliance.setup.book.hosts),
+                events=events,
+                start_s=round(time.time() - self._started, 3),
+            )
+            _notify("READY=1")
+            await self._tick_until_stopped()
+            _notify("STOPPING=1")
+
+    async def _tick_until_stopped(self) -> None:
+        while not self._stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), TICK_S)
+            self.appliance.tick(self.appliance.chance.now())
+            if self._images_seen != self._images_now():
+                self._load_images()
+                self._reconfigure(self.appliance.setup.book)
+            if self._doors.problems:
+                self._on_links(netif.links())
+
+    async def reload(self) -> list[str]:
+        """Read hosts and images again, now; what is wrong with them."""
+        self._load_images()
+        try:
+            book = parse_hosts(hostdir.read(self._paths.hosts_folder))
+        except ConfigError as error:
+            return list(error.mistakes)
+        self._reconfigure(book)
+        return self._image_problems
+
+    def _load_images(self) -> None:
+        self._images_seen = self._images_now()
+        self._image_problems = self._store.load()
+
+    def _images_now(self) -> int:
+        """Changes when an image comes or goes: `images add` and `remove` rename folders in here."""
+        return self._paths.images_folder.stat().st_mtime_ns
+
+    def _reconfigure(self, book: HostBook) -> None:
+        self.appliance.reconfigure(assemble.setup(self._config, book, self._store, self._doors.http_port))
+        log.info("configuration", hosts=len(book.hosts), images=len(self._store.images))
+
+    def _on_hosts(self, book: HostBook) -> None:
+        self._host_problems = []
+        try:
+            self._reconfigure(book)
+        except ConfigError as error:
+            self._on_host_problems(list(error.mistakes))
+
+    def _on_host_problems(self, problems: list[str]) -> None:
+        self._host_problems = problems
+        for problem in problems:
+            log.error("hosts folder: the last good set still serves", mistake=problem)
+
+    def _on_links(self, links: list[Link]) -> None:
+        """Links came, went or changed their address: the doors follow, one change after the other."""
+        chosen = netif.choose(links, list(self._config.interfaces), must_exist=False)
+        previous = self._syncing
+
+        async def follow() -> None:
+            if previous is not None:
+                await previous
+            await self._doors.sync(chosen)
+
+        self._syncing = asyncio.get_running_loop().create_task(follow())
+
+    def _publish(self, transition: Transition) -> None:
+        self._api.publish(transition)
+
+    def _host_of(self, machine: str) -> str:
+        found = self.appliance.registry.machines.get(machine)
+        return found.host if found else ""
+
+    def _hear_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self.reload()))
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+    except OSError as error:
+        raise EdgeError(
+            f"{folder} cannot be made: {error.strerror}; run as root or as a user who may, or name another with --state"
+        ) from None
+
+
+def _refuse_without(found: Mapping[str, Program]) -> None:
+    missing = programs.missing(found)
+    if missing:
+        raise EdgeError(" ".join(missing))
+
+
+def _notify(state: str) -> None:
+    """Tell systemd (sd_notify protocol), where it asks to be told."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told, contextlib.suppress(OSError):
+        told.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
