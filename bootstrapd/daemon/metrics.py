@@ -1,4 +1,4 @@
-"""`/healthz`, `/readyz` and `/metrics` on the boot listener: for monitoring, and with nothing secret in them."""
+"""`/healthz`, `/readyz` and `/metrics` on the boot listener: for monitoring, with nothing secret in them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ def pages(counters: Counter[str], problems: Callable[[], list[str]]) -> Mapping[
 
     def readyz() -> tuple[int, TextReply]:
         found = problems()
-        return (503 if found else 200), _text(
-            "readyz", "".join(f"{problem}\n" for problem in found) or "ready\n"
-        )
+        return (503 if found else 200), _text("readyz", _lines(found) or "ready\n")
 
     def metrics() -> tuple[int, TextReply]:
         return 200, TextReply(body=exposition(counters), name="metrics", content_type=METRICS_TYPE)
@@ -36,9 +34,7 @@ def exposition(counters: Counter[str]) -> bytes:
 
     class Counts:
         def collect(self) -> Iterator[CounterMetricFamily]:
-            family = CounterMetricFamily(
-                "bootstrapd", "What the appliance did, by what it was.", labels=["what"]
-            )
+            family = CounterMetricFamily("bootstrapd", "What the appliance did.", labels=["what"])
             for what, count in sorted(counters.items()):
                 family.add_metric([what], count)
             yield family
@@ -46,6 +42,10 @@ def exposition(counters: Counter[str]) -> bytes:
     registry = CollectorRegistry()
     registry.register(Counts())
     return generate_latest(registry)
+
+
+def _lines(sentences: list[str]) -> str:
+    return "".join(f"{sentence}\n" for sentence in sentences)
 
 
 def _text(name: str, text: str) -> TextReply:

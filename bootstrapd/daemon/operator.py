@@ -32,8 +32,12 @@ class Operator:
         self._server = server
         self._durable = durable
         self._add_mac = add_mac
-        self.reload = reload
+        self._reload = reload
         self.status = status
+
+    async def reload(self) -> list[str]:
+        """Read hosts and images again, now; the mistakes found."""
+        return await self._reload()
 
     def hosts(self) -> list[HostView]:
         """Every declared host, by name."""
@@ -73,7 +77,7 @@ class Operator:
         self._refuse_other_owner(found, mac, declared)
         if mac not in declared.macs:
             self._add_mac(host, mac)
-            mistakes = await self.reload()
+            mistakes = await self._reload()
             if mistakes:
                 raise ConfigError(*mistakes)
         machine_id = found.id if found else mac.hex

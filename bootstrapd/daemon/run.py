@@ -1,8 +1,8 @@
 """`serve`: builds the parts, owns the loop, turns transitions into acts. No protocol knowledge.
 
-Start: configuration checked, journal replayed, links chosen, doors opened, API last; then only changes are waited
-for: links, hosts, images, signals, and a tick for what time alone brings. A broken part is named and the rest
-goes on; what cannot work at all ends the start with a reason.
+Start: configuration checked, journal replayed, links chosen, doors opened, API last. Then it waits for changes
+(links, hosts, images, signals) and ticks for what time alone brings. A broken part is named and the rest goes
+on; what cannot work at all ends the start with a reason.
 """
 
 from __future__ import annotations
@@ -226,7 +226,7 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o750)
     except OSError as error:
         raise EdgeError(
-            f"{folder} cannot be made: {error.strerror}; run as root or as a user who may, or name another with --state"
+            f"{folder} cannot be made: {error.strerror}; run as one who may, or name another with --state"
         ) from None
 
 
