@@ -12,7 +12,7 @@ from bootstrapd.errors import ConfigError, RefusedError
 
 if TYPE_CHECKING:
     from bootstrapd.cli.api_client import ApiClient
-    from bootstrapd.model import Hardware
+    from bootstrapd.model import Hardware, Mac
     from bootstrapd.model.view import MachineView
 
 
@@ -29,7 +29,7 @@ def machines() -> None:
 @json_option
 @with_site
 def list_(site: Site, *, as_json: bool) -> None:
-    """List the machines seen, the latest first.
+    """List the machines seen, the latest last.
 
     \b
     bootstrapd machines list --json
@@ -38,7 +38,6 @@ def list_(site: Site, *, as_json: bool) -> None:
     from bootstrapd.model.view import MachineView
 
     seen = site.api.get("/v1/machines", list[MachineView]) or []
-    seen.sort(key=lambda machine: -machine.last_seen)
     if as_json:
         out.as_json(seen)
         return
@@ -84,28 +83,28 @@ def show(site: Site, machine: str, *, as_json: bool) -> None:
 @click.option("--profile", metavar="PROFILE", help="With --enrol: the new host's profile.")
 @with_site
 def adopt(site: Site, machine: str, host: str, profile: str | None, *, ready: bool, enrol: bool) -> None:
-    """Say that MACHINE is a host: the host's file gets its MACs.
+    """Say that MACHINE (its id or a MAC) is a host; a new MAC goes into the host's file.
 
     \b
     bootstrapd machines adopt 52:54:00:aa:bb:01 --host node-1 --ready
     bootstrapd machines adopt 525400aabb02 --host node-2 --enrol --profile minimal
     """
     from bootstrapd.cli import folder, out
+    from bootstrapd.cli.api_client import segment
     from bootstrapd.model.view import Adoption, MachineView
 
     if enrol != (profile is not None):
         raise ConfigError("--enrol and --profile PROFILE go together: both to declare a new host, else neither")
-    found = _find(site.api, machine)
+    api = site.api
     if profile is not None:
-        folder.declare(site, host, profile, found.macs)
-    elif found.host != host:
-        folder.give_macs(site, host, found.macs)
-    folder.take_up(site)
-    adopted = site.api.post(f"/v1/machines/{found.id}/adopt", MachineView, Adoption(host=host, ready=ready))
+        folder.declare(site, host, profile, _macs(api, machine))
+        folder.take_up(site)
+    route = f"/v1/machines/{segment(machine)}/adopt"
+    adopted = api.post(route, MachineView, Adoption(host=host, ready=ready))
     if adopted is None:
         raise _gone(machine)
     then = "boots its own disk" if ready else "boots its profile's image"
-    out.say(f"{adopted.id} is {host} now ({adopted.state}); at its next power-on it {then}")
+    out.say(f"{adopted.id} is {host} now; at its next power-on it {then}")
 
 
 @machines.command()
@@ -136,6 +135,16 @@ def _find(api: ApiClient, machine: str) -> MachineView:
     if found is None:
         raise _gone(machine)
     return found
+
+
+def _macs(api: ApiClient, machine: str) -> tuple[Mac, ...]:
+    """The MACs of a machine that was seen, else the one that was typed."""
+    from bootstrapd.cli.api_client import segment
+    from bootstrapd.model import Mac
+    from bootstrapd.model.view import MachineView
+
+    found = api.get(f"/v1/machines/{segment(machine)}", MachineView)
+    return found.macs if found else (Mac.parse(machine),)
 
 
 def _gone(machine: str) -> RefusedError:

@@ -16,8 +16,8 @@ _HEAD: Final = """\
 Made by `python -m bootstrapd.cli.manual` from the commands themselves; a test compares the two.
 
 Exit codes: 0 done, 1 refused, 2 configuration, 3 environment, 70 a bug in bootstrapd, 130 stopped by hand.
-Answers go to stdout, everything else to stderr. Tables on a terminal are plain aligned text in a pipe; what is
-meant for programs is `--json`. `BOOTSTRAPD_STATE` and `BOOTSTRAPD_CONFIG` stand in for `--state` and `--config`.
+Answers go to stdout, everything else to stderr. Tables are plain aligned text in a pipe;
+`--json` is for programs. `BOOTSTRAPD_STATE` and `BOOTSTRAPD_CONFIG` stand in for `--state` and `--config`.
 Completion for bash: `eval "$(_BOOTSTRAPD_COMPLETE=bash_source bootstrapd)"` (also `zsh_source`, `fish_source`).
 """
 

@@ -1,4 +1,4 @@
-"""`bootstrapd profiles`: what hosts share, read from the hosts folder and from what ships with the appliance."""
+"""`bootstrapd profiles`: what hosts share, from the hosts folder and from what ships with the appliance."""
 
 from __future__ import annotations
 

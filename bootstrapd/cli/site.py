@@ -15,6 +15,7 @@ from bootstrapd.errors import ConfigError
 if TYPE_CHECKING:
     from bootstrapd.cli.api_client import ApiClient
     from bootstrapd.config import Config
+    from bootstrapd.edge.images import ImageStore
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,6 +38,17 @@ class Site:
         file = self._config_file or (CONFIG_FILE if CONFIG_FILE.exists() else None)
         config = parse_config(read_text(file), str(file)) if file else Config()
         return config.at_state(self._state) if self._state else config
+
+    def with_config(self, file: Path) -> Site:
+        """The same site, with `file` as its settings."""
+        return Site(self._state, file)
+
+    @property
+    def images(self) -> ImageStore:
+        """The image store, not loaded yet."""
+        from bootstrapd.edge.images import ImageStore
+
+        return ImageStore(self.config.paths.images_folder)
 
     @property
     def api(self) -> ApiClient:

@@ -52,7 +52,7 @@ class ApiCore(Protocol):
     def machines(self) -> list[MachineView]: ...
 
     def machine(self, key: str) -> MachineView | None:
-        """By machine id, or by any of its MACs in `Mac.parse` form; unknown machines count too."""
+        """By machine id, or by any of its MACs in any spelling; unknown machines count too."""
 
     def images(self) -> list[ImageView]: ...
 
@@ -134,7 +134,8 @@ class ApiServer:
         except _NotThereError as error:
             return self._failed(404, str(error), "NOT_FOUND")
         except web.HTTPException as error:
-            return self._failed(error.status, str(error.reason), "HTTP")
+            code = "NOT_FOUND" if error.status == 404 else "HTTP"
+            return self._failed(error.status, str(error.reason), code)
         except BootstrapdError as error:
             return self._failed(*_blame(error))
         except Exception as error:
@@ -202,11 +203,7 @@ class ApiServer:
 
     def _find(self, request: web.Request) -> MachineView:
         key = request.match_info["key"]
-        found = self._core.machine(key)
-        if found is None:
-            with contextlib.suppress(ConfigError):  # not a MAC, and so not there either
-                found = self._core.machine(Mac.parse(key))
-        return _there(found, f"there is no machine {key!r}")
+        return _there(self._core.machine(key), f"there is no machine {key!r}")
 
 
 T = TypeVar("T")

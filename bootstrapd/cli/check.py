@@ -1,0 +1,54 @@
+"""`bootstrapd check-config`: every mistake in settings, hosts folder and images, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bootstrapd.cli.site import Site, with_site
+from bootstrapd.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bootstrapd.model import HostBook, Image
+
+
+@click.command("check-config")
+@click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@with_site
+def check_config(site: Site, file: Path | None) -> None:
+    """Check the settings, the hosts folder and the images, and say every mistake at once.
+
+    FILE stands in for --config.
+
+    \b
+    bootstrapd check-config /etc/bootstrapd/config.toml
+    """
+    from bootstrapd.cli import folder, out
+
+    if file is not None:
+        site = site.with_config(file)
+    mistakes: list[str] = []
+    store = site.images
+    mistakes += store.load()
+    try:
+        book = folder.read_book(site)
+    except ConfigError as error:
+        raise ConfigError(*error.mistakes, *mistakes) from None
+    mistakes += missing_images(book, store.images)
+    if mistakes:
+        raise ConfigError(*mistakes)
+    out.say(f"ok: {len(book.hosts)} hosts, {len(book.profiles)} profiles, {len(store.images)} images")
+
+
+def missing_images(book: HostBook, images: Mapping[str, Image]) -> Iterator[str]:
+    """A sentence for each image that a profile with hosts names and that is not there."""
+    used = {host.profile for host in book.hosts.values()}
+    for name in sorted(used):
+        profile = book.profiles[name]
+        for image in sorted(set(profile.images.values()) - set(images)):
+            yield f"{profile.source}: image: there is no image {image!r}; bootstrapd images add {image} DIR"
