@@ -1,0 +1,87 @@
+"""bootstrapd in the rack: `bootstrapd serve` as its own process in its own namespace, and its commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from rack.network import APPLIANCE, Network
+from rack.process import Process
+
+ROOT: Final = Path(__file__).parents[2]
+COMMAND_S: Final = 30.0
+START_S: Final = 30.0
+
+
+class Appliance:
+    """Off when made. `state` is its folder: hosts, images, journal, socket."""
+
+    def __init__(self, network: Network, folder: Path, state: Path) -> None:
+        self.address = APPLIANCE
+        self.state = state
+        self.started_in_s = 0.0
+        self._network = network
+        self._log = folder / "appliance.log"
+        self._process: Process | None = None
+
+    def start(self) -> None:
+        """Serve, and return when it does."""
+        began = time.monotonic()
+        argv = [*_COMMAND, "serve", "--state", str(self.state), "--interface", "eth0"]
+        self._process = Process("bootstrapd", argv, self._log, namespace=self._network.appliance, env=_env())
+        self._process.lines.wait_for(r"\bserving\b", START_S)
+        self.started_in_s = time.monotonic() - began
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.stop()
+            self._process = None
+
+    def crash(self) -> None:
+        """As a power cut does it."""
+        assert self._process is not None
+        self._process.kill()
+        self._process = None
+
+    def tail(self) -> str:
+        """Its log's last lines, for a message."""
+        said = self._process.lines.tail() if self._process else "(not running)"
+        return f"--- the appliance's log ({self._log})\n{said}"
+
+    def run(self, *words: str) -> str:
+        """One of its commands; what it printed. A failure carries what it said."""
+        done = subprocess.run(
+            [*_COMMAND, *words, "--state", str(self.state)],
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_S,
+            env=_env(),
+            check=False,
+        )
+        assert done.returncode == 0, f"bootstrapd {' '.join(words)} ended with {done.returncode}:\n{done.stderr}{done.stdout}"
+        return done.stdout
+
+    def ask(self, *words: str) -> Any:  # noqa: ANN401 - a command's JSON
+        """The same with `--json`, read."""
+        return json.loads(self.run(*words, "--json"))
+
+    def enrol(self, host: str, *macs: str) -> None:
+        """`hosts add` with the smallest profile."""
+        self.run("hosts", "add", *macs, "--name", host, "--profile", "minimal")
+
+    def machine(self, mac: str) -> Mapping[str, Any] | None:
+        """What it knows of the machine with this card."""
+        return next((machine for machine in self.ask("machines", "list") if mac in machine["macs"]), None)
+
+
+_COMMAND: Final = [sys.executable, "-m", "bootstrapd.cli"]
+
+
+def _env() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}

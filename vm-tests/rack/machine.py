@@ -1,0 +1,141 @@
+"""A machine of the rack: QEMU with a firmware, network cards on the rack's bridge, a serial console and disks."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rack import firmware
+from rack.lines import Line, Lines, NotSeenError
+from rack.network import Network
+from rack.process import Process
+from rack.qmp import Qmp
+
+
+class Machine:
+    """Off when made. The network comes first in its boot order, disks after it."""
+
+    def __init__(
+        self,
+        name: str,
+        kind: str,
+        macs: Sequence[str],
+        taps: Sequence[str],
+        network: Network,
+        folder: Path,
+        run_folder: Path,
+        *,
+        disks: Sequence[Path] = (),
+        boots_from: int = 0,
+        situation: Callable[[], str] = str,
+    ) -> None:
+        """`boots_from`: which card is first in the boot order. `situation`: what else to say when a wait fails."""
+        self.name = name
+        self.kind = kind
+        self.macs = tuple(macs)
+        self.mac = macs[boots_from]
+        self.started_at = 0.0
+        self._taps = taps
+        self._network = network
+        self._console_file = folder / f"{name}.console"
+        self._run_folder = run_folder
+        self._disks = disks
+        self._boots_from = boots_from
+        self._situation = situation
+        self._starts = 0
+        self._process: Process | None = None
+        self._qmp: Qmp | None = None
+
+    @property
+    def label(self) -> str:
+        return firmware.FIRMWARE[self.kind].label
+
+    @property
+    def console(self) -> Lines:
+        """What it has said since it was switched on."""
+        assert self._process is not None, f"{self.name} was never switched on"
+        return self._process.lines
+
+    def start(self) -> None:
+        """Switch it on."""
+        assert self._process is None, f"{self.name} is on already"
+        self._starts += 1
+        path = self._run_folder / f"{self.name}.{self._starts}.qmp"
+        self._qmp = Qmp(path)
+        self.started_at = time.time()
+        self._process = Process(
+            self.name, self._argv(path), self._console_file, namespace=self._network.lan
+        )
+        self._qmp.accept()
+
+    def stop(self) -> None:
+        """Switch it off, as with the button held down."""
+        if self._process is None:
+            return
+        self._process.stop()
+        if self._qmp is not None:
+            self._qmp.close()
+        self._process = None
+
+    def power_cycle(self) -> None:
+        """Off and on again: the firmware starts from nothing but its own variables."""
+        self.stop()
+        self.start()
+
+    def reset(self) -> None:
+        """The reset button: memory survives, the firmware starts over."""
+        assert self._qmp is not None
+        self._qmp.ask("system_reset")
+
+    def status(self) -> str:
+        """QEMU's word: running, paused, shutdown, internal-error …"""
+        assert self._qmp is not None
+        return str(self._qmp.ask("query-status")["status"])
+
+    def wait_for_console(self, pattern: str, timeout_s: float = 120.0) -> Line:
+        """The first console line since power-on that matches; the failure shows everything a person needs."""
+        try:
+            return self.console.wait_for(pattern, timeout_s)
+        except NotSeenError as error:
+            raise NotSeenError(f"{error}\n{self.describe()}\n{self._situation()}") from None
+
+    def describe(self) -> str:
+        """The console's last lines, for a message."""
+        said = self._process.lines.tail() if self._process else "(off)"
+        return f"--- last lines of {self.name}'s console ({self._console_file})\n{said}"
+
+    def _argv(self, qmp: Path) -> list[str]:
+        argv = ["qemu-system-x86_64", "-name", self.name, "-nodefaults", "-display", "none", "-monitor", "none"]
+        argv += ["-serial", "stdio", "-qmp", f"unix:{qmp}", "-no-reboot", "-smp", "1"]
+        argv += firmware.arguments(self.kind, self._run_folder / f"{self.name}.vars")
+        argv += ["-device", "virtio-rng-pci"]  # without randomness newer UEFI offers no network boot at all
+        argv += ["-uuid", str(self.uuid), "-smbios", f"type=1,manufacturer=Rack,product=Virtual,serial={self.serial}"]
+        for number, (mac, tap) in enumerate(zip(self.macs, self._taps, strict=True)):
+            argv += self._card(number, mac, tap)
+        for number, disk in enumerate(self._disks):
+            argv += ["-drive", f"if=none,id=disk{number},format=raw,file={disk}"]
+            argv += ["-device", f"virtio-blk-pci,drive=disk{number},serial=rack-disk-{number},bootindex={10 + number}"]
+        return argv
+
+    def _card(self, number: int, mac: str, tap: str) -> list[str]:
+        index = 0 if number == self._boots_from else number + 1
+        # An empty romfile takes QEMU's iPXE off the card, so that UEFI's own network stack runs.
+        rom = "" if firmware.FIRMWARE[self.kind].rom else ",romfile="
+        return [
+            "-netdev",
+            f"tap,id=net{number},ifname={tap},script=no,downscript=no",
+            "-device",
+            f"virtio-net-pci,netdev=net{number},mac={mac},bootindex={index}{rom}",
+        ]
+
+    @property
+    def uuid(self) -> uuid.UUID:
+        """Its SMBIOS UUID, the same every run."""
+        return uuid.uuid5(uuid.NAMESPACE_OID, self.macs[0])
+
+    @property
+    def serial(self) -> str:
+        """Its SMBIOS serial number."""
+        return f"RACK-{self.macs[0].replace(':', '')}"
