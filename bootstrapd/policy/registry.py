@@ -112,13 +112,16 @@ class Registry:
             machine.macs.append(mac)
 
     def claim(self, machine: Machine, host: str) -> None:
-        """The machine is this host from now on."""
+        """The machine is this host from now on; the one that was it before is a stranger again."""
         if machine.host:
-            self.by_host.pop(machine.host, None)
+            del self.by_host[machine.host]
+        before = self.by_host.get(host)
+        if before is not None:
+            before.host = ""
+            self.strangers[before.id] = before
         machine.host = host
-        if host:
-            self.by_host[host] = machine
-            self.strangers.pop(machine.id, None)
+        self.by_host[host] = machine
+        self.strangers.pop(machine.id, None)
 
     def _remove(self, machine: Machine) -> None:
         self.machines.pop(machine.id, None)
