@@ -1,0 +1,167 @@
+"""The journal: every event of every machine, durable, in order (DESIGN.md, Journal).
+
+One thread writes. All events that queue up while a commit runs go into the next one (group commit), and an
+event's future resolves when its commit is on disk. While the disk refuses, events wait in memory, `problem`
+says why, and the writer tries again with growing pauses; nothing is dropped without its future saying so.
+What the file looks like is `edge/journal_file.py`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from bootstrapd.edge import journal_file
+from bootstrapd.errors import EdgeError
+from bootstrapd.model import AnyEvent
+
+log = structlog.get_logger(__name__)
+
+BATCH: Final = 1000
+WAITING_MAX: Final = 100_000
+RETRY_FIRST_S: Final = 0.1
+RETRY_MAX_S: Final = 5.0
+CLOSE_PATIENCE_S: Final = 5.0
+
+Waiting = tuple[journal_file.Row, "asyncio.Future[None]"]
+
+
+class Journal:
+    """`start`, then `replay` what was, then `append` what happens; `close` writes what still waits."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._problem = ""
+        self._waiting: deque[Waiting] = deque()
+        self._changed = threading.Condition()
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def problem(self) -> str:
+        """Why events are not being written at the moment, and what to do; "" when all is well."""
+        waiting = len(self._waiting)
+        return f"journal {self.path}: {self._problem}; {waiting} events wait in memory" if self._problem else ""
+
+    async def start(self) -> None:
+        """Open or make the file. EdgeError: in use, no permission; DamagedError: see `journal_file.damaged`."""
+        self._lock = journal_file.lock(self.path)
+        try:
+            self._db = journal_file.open_for_writing(self.path)
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self._inode = self.path.stat().st_ino
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._write_until_closed, name="journal", daemon=True)
+        self._thread.start()
+
+    def replay(self) -> Iterator[AnyEvent]:
+        """Every event ever written, in order; DamagedError at the first that cannot be read."""
+        return journal_file.read(self.path)
+
+    def append(self, event: AnyEvent) -> asyncio.Future[None]:
+        """Queue the event; its future resolves once it is on disk, or fails (EdgeError) if it never will be."""
+        future = asyncio.get_running_loop().create_future()
+        if self._closing.is_set() or not self._thread or not self._thread.is_alive():
+            future.set_exception(EdgeError(f"journal {self.path} is closed"))
+        elif len(self._waiting) >= WAITING_MAX:
+            future.set_exception(EdgeError(self.problem or f"journal {self.path}: the disk cannot keep up"))
+        else:
+            with self._changed:
+                self._waiting.append((journal_file.row(event), future))
+                self._changed.notify()
+        return future
+
+    async def close(self) -> None:
+        """Write what waits, for up to CLOSE_PATIENCE_S where the disk refuses; what is left fails."""
+        if self._closing.is_set() or not self._thread:
+            return
+        with self._changed:
+            self._closing.set()
+            self._changed.notify()
+        await asyncio.to_thread(self._thread.join)
+        self._db.close()
+        os.close(self._lock)
+        self._give_up()
+
+    def _give_up(self) -> None:
+        if self._waiting:
+            log.error("events are lost", problem=self.problem)
+        for _, future in self._waiting:
+            if not future.done():
+                future.set_exception(EdgeError(self.problem))
+        self._waiting.clear()
+
+    def _write_until_closed(self) -> None:
+        pause, patience = RETRY_FIRST_S, CLOSE_PATIENCE_S
+        while batch := self._next_batch():
+            if self._write(batch):
+                pause = RETRY_FIRST_S
+            elif not self._closing.wait(pause):
+                pause = min(pause * 2, RETRY_MAX_S)
+            elif patience > 0:
+                time.sleep(RETRY_FIRST_S)
+                patience -= RETRY_FIRST_S
+            else:
+                return
+
+    def _next_batch(self) -> list[Waiting]:
+        """What waits, once something does; empty when the journal closes and nothing waits any more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closing.is_set())
+            return list(islice(self._waiting, BATCH))
+
+    def _write(self, batch: list[Waiting]) -> bool:
+        try:
+            self._commit([row for row, _ in batch])
+        except sqlite3.Error as error:
+            self._fails(journal_file.words(error))
+            return False
+        except OSError:
+            self._fails("the file was removed or replaced while it was in use; restart to begin a new one")
+            return False
+        with self._changed:
+            for _ in batch:
+                self._waiting.popleft()
+        self._works()
+        self._loop.call_soon_threadsafe(_resolve, [future for _, future in batch])
+        return True
+
+    def _commit(self, rows: list[journal_file.Row]) -> None:
+        if os.stat(self.path).st_ino != self._inode:  # noqa: PTH116 - a Path.stat costs three times as much
+            raise FileNotFoundError
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany(journal_file.INSERT, rows)
+            self._db.execute("COMMIT")
+        except sqlite3.Error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    def _fails(self, why: str) -> None:
+        if why != self._problem:
+            self._problem = why
+            log.error("the journal cannot be written", problem=self.problem)
+
+    def _works(self) -> None:
+        if self._problem:
+            self._problem = ""
+            log.info("the journal is written again", path=str(self.path))
+
+
+def _resolve(futures: list[asyncio.Future[None]]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)
