@@ -26,6 +26,7 @@ ACCEPTED = b'{"status":"accepted","host":"cim-worker-1","machine":"525400aabb01"
 DEADLINE_S = 20.0
 NEEDED = (
     "awk",
+    "dd",
     "grep",
     "head",
     "mktemp",
@@ -371,6 +372,17 @@ def test_an_array_member_is_not_the_filesystem_it_holds(
 ) -> None:
     content = at(1080, b"\x53\xef", (offset, b"\xfc\x4e\x2b\xa9"))
     assert kinds(content, agent, appliance) == ("linux_raid_member",)
+
+
+def test_a_huge_disk_is_not_read_through(agent: Agent, appliance: Appliance) -> None:
+    size = 2 << 40
+    node = agent.machine.disk("sda", size // 512)
+    with node.open("r+b") as disk:
+        disk.truncate(size)
+        disk.seek(size - 65536)
+        disk.write(b"\xfc\x4e\x2b\xa9")
+    (seen,) = register(agent, appliance).hardware.disks
+    assert (seen.size_bytes, seen.filesystems) == (size, ("linux_raid_member",))
 
 
 def test_each_kind_once_over_all_partitions(agent: Agent, appliance: Appliance) -> None:

@@ -3,9 +3,9 @@
     sector 0       the BIOS program below, and a partition table with one entry (type 0xEF)
     1 MiB to end   a FAT32 EFI system partition labelled ESP, with EFI/BOOT/BOOTX64.EFI: the UEFI program below
 
-Both programs are a dozen instructions by hand, so that neither needs a boot loader, a kernel or another package.
-They send the message that follows them, up to a zero byte, to the first serial port, and stand still. Bit 5 of its
-line status register (3FD) says when its transmitter (3F8) takes another byte.
+Both programs are a dozen instructions by hand, so that neither needs a boot loader, a kernel or a package more.
+They send the message that follows them, up to a zero byte, to the first serial port, and stand still.
+Bit 5 of its line status register (3FD) says when its transmitter (3F8) takes another byte.
 """
 
 from __future__ import annotations
@@ -71,7 +71,19 @@ def make(path: Path) -> Path:
         disk.truncate(SIZE)
         disk.write(boot_sector())
     esp_kib = (SIZE - ESP_AT) // 1024
-    _run("mkfs.vfat", "-F", "32", "-s", "1", "-n", "ESP", "--offset", str(ESP_AT // SECTOR), str(path), str(esp_kib))
+    _run(
+        "mkfs.vfat",
+        "-F",
+        "32",
+        "-s",
+        "1",
+        "-n",
+        "ESP",
+        "--offset",
+        str(ESP_AT // SECTOR),
+        str(path),
+        str(esp_kib),
+    )
     program = path.with_suffix(".efi")
     program.write_bytes(efi_program())
     inside = f"{path}@@{ESP_AT}"
@@ -84,12 +96,14 @@ def make(path: Path) -> Path:
 def boot_sector() -> bytes:
     """The master boot record: program, one partition, signature."""
     whole_chs = b"\xfe\xff\xff"  # "see the LBA fields"
-    partition = struct.pack("<B3sB3sII", 0x80, whole_chs, 0xEF, whole_chs, ESP_AT // SECTOR, (SIZE - ESP_AT) // SECTOR)
+    partition = struct.pack(
+        "<B3sB3sII", 0x80, whole_chs, 0xEF, whole_chs, ESP_AT // SECTOR, (SIZE - ESP_AT) // SECTOR
+    )
     return _BIOS.ljust(446, b"\0") + partition.ljust(64, b"\0") + b"\x55\xaa"
 
 
 def efi_program() -> bytes:
-    """The smallest PE32+ image that UEFI loads: one section, nothing to relocate (PE/COFF 2 to 4, UEFI 2.10 2.1)."""
+    """The smallest PE32+ image that UEFI loads: one section, nothing to relocate (UEFI 2.10, 2.1)."""
     dos = b"MZ".ljust(0x3C, b"\0") + struct.pack("<I", 0x40)
     coff = struct.pack("<4sHHIIIHH", b"PE\0\0", 0x8664, 1, 0, 0, 0, 112 + 16 * 8, 0x0022)
     optional = struct.pack(

@@ -13,9 +13,10 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from bootstrapd.wire import cpio
 from image.kernel import Kernel, kernel
 from rack.need import MissingError
+
+from bootstrapd.wire import cpio
 
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[1]
@@ -79,9 +80,30 @@ def _sha256(data: bytes) -> str:
 
 
 # What init, its DHCP script and the agent call.
-_APPLETS: Final = """
-    awk cat dd grep head insmod ip mkdir mktemp mount od readlink rm sed sh sleep tail timeout tr udhcpc uname wget
-""".split()
+_APPLETS: Final = [
+    "awk",
+    "cat",
+    "dd",
+    "grep",
+    "head",
+    "insmod",
+    "ip",
+    "mkdir",
+    "mktemp",
+    "mount",
+    "od",
+    "readlink",
+    "rm",
+    "sed",
+    "sh",
+    "sleep",
+    "tail",
+    "timeout",
+    "tr",
+    "udhcpc",
+    "uname",
+    "wget",
+]
 
 
 if __name__ == "__main__":

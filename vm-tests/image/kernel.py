@@ -1,4 +1,4 @@
-"""The distribution's own kernel with the few modules the rack's hardware needs: fetched and unpacked, never installed."""
+"""The distribution's kernel and the few modules the rack's hardware needs: fetched, unpacked, not installed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ class Source(NamedTuple):
 
 SOURCES: Final = (
     Source("linux-image-amd64", (r"linux-image-\d[\w.+-]*-amd64",)),  # Debian
-    Source("linux-image-generic", (r"linux-image-\d[\w.+-]*-generic", r"linux-modules-\d[\w.+-]*-generic")),  # Ubuntu
+    Source(
+        "linux-image-generic", (r"linux-image-\d[\w.+-]*-generic", r"linux-modules-\d[\w.+-]*-generic")
+    ),  # Ubuntu
 )
 
 
@@ -39,7 +41,7 @@ class Kernel(NamedTuple):
 
 
 def kernel(cache: Path) -> Kernel:
-    """From the cache where it is there (remove the folder for a newer one), else fetched with apt-get download."""
+    """From the cache where it is there (remove the folder for a newer one), else from the package archive."""
     kept = cache / "kernel"
     if not (kept / "order").exists():
         cache.mkdir(parents=True, exist_ok=True)
@@ -83,13 +85,19 @@ def _packages() -> Iterator[str]:
         if found:
             yield from found
             return
-    raise MissingError("needs a kernel: apt knows none of " + ", ".join(source.meta for source in SOURCES) + " (apt-get update)")
+    raise MissingError(
+        "needs a kernel: apt knows none of "
+        + ", ".join(source.meta for source in SOURCES)
+        + " (apt-get update)"
+    )
 
 
 def _run(argv: list[str], folder: Path) -> None:
     done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=FETCH_S, check=False)
     if done.returncode:
-        raise MissingError(f"needs a kernel: `{' '.join(argv)}` failed: {done.stderr.strip().splitlines()[-1:]}")
+        raise MissingError(
+            f"needs a kernel: `{' '.join(argv)}` failed: {done.stderr.strip().splitlines()[-1:]}"
+        )
 
 
 def _in_order(modules: Path) -> dict[str, bytes]:

@@ -64,7 +64,9 @@ class Appliance:
             env=_env(),
             check=False,
         )
-        assert done.returncode == 0, f"bootstrapd {' '.join(words)} ended with {done.returncode}:\n{done.stderr}{done.stdout}"
+        assert done.returncode == 0, (
+            f"bootstrapd {' '.join(words)} ended with {done.returncode}:\n{done.stderr}{done.stdout}"
+        )
         return done.stdout
 
     def ask(self, *words: str) -> Any:  # noqa: ANN401 - a command's JSON

@@ -13,6 +13,8 @@ from rack import need
 
 _OVMF: Final = "/usr/share/OVMF"
 
+_NO_PXE6: Final = (("IPv6PXESupport", "no"),)  # it would take a minute before the next boot option has its turn
+
 
 class Firmware(NamedTuple):
     """`code` and `variables` are flash images of UEFI; `rom` is what the network card brings along."""
@@ -22,28 +24,25 @@ class Firmware(NamedTuple):
     variables: str = ""
     rom: bool = False
     secure: bool = False
-    settings: dict[str, str] = {}  # of OVMF, by QEMU's fw_cfg
+    settings: tuple[tuple[str, str], ...] = ()  # of OVMF, by QEMU's fw_cfg
     memory_mb: int = 512
 
 
 FIRMWARE: Final = {
     "bios-ipxe": Firmware("BIOS, iPXE ROM", rom=True),
-    # Without the IPv6 entries: each costs a minute before the next boot option gets its turn.
-    "ovmf-pxe": Firmware(
-        "UEFI PXE", "OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd", settings={"IPv6PXESupport": "no"}
-    ),
+    "ovmf-pxe": Firmware("UEFI PXE", "OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd", settings=_NO_PXE6),
     "ovmf-http": Firmware(
         "UEFI HTTP boot",
         "OVMF_CODE_4M.fd",
         "OVMF_VARS_4M.fd",
-        settings={"IPv6PXESupport": "no", "IPv4PXESupport": "no"},
+        settings=(*_NO_PXE6, ("IPv4PXESupport", "no")),
     ),
     "ovmf-secureboot": Firmware(
         "UEFI PXE, Secure Boot",
         "OVMF_CODE_4M.secboot.fd",
         "OVMF_VARS_4M.ms.fd",
         secure=True,
-        settings={"IPv6PXESupport": "no"},
+        settings=_NO_PXE6,
         memory_mb=1024,
     ),
 }
@@ -60,7 +59,7 @@ def check(kind: str) -> None:
 
 
 def accelerator() -> list[str]:
-    """KVM where the hardware has it, else emulation on one thread a machine. RACK_ACCEL=tcg or kvm decides by hand."""
+    """KVM where the hardware has it, else emulation, a thread a machine. RACK_ACCEL=tcg or kvm overrules."""
     has_hardware = any(Path(f"/sys/module/kvm_{vendor}").exists() for vendor in ("intel", "amd"))
     default = "kvm" if has_hardware and os.access("/dev/kvm", os.R_OK | os.W_OK) else "tcg"
     if os.environ.get("RACK_ACCEL", default) == "kvm":
@@ -69,7 +68,7 @@ def accelerator() -> list[str]:
 
 
 def arguments(kind: str, variables: Path) -> list[str]:
-    """QEMU's arguments for the board and its flash; `variables` is this machine's own copy, made when absent."""
+    """QEMU's arguments for board and flash; `variables` is this machine's own copy, made when absent."""
     firmware = FIRMWARE[kind]
     board = "q35,graphics=off" + (",smm=on" if firmware.secure else "")
     argv = ["-machine", board, "-m", str(firmware.memory_mb), *accelerator()]
@@ -81,6 +80,6 @@ def arguments(kind: str, variables: Path) -> list[str]:
         argv += ["-global", "driver=cfi.pflash01,property=secure,value=on", "-global", "ICH9-LPC.disable_s3=1"]
     argv += ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={_OVMF}/{firmware.code}"]
     argv += ["-drive", f"if=pflash,format=raw,unit=1,file={variables}"]
-    for name, value in firmware.settings.items():
+    for name, value in firmware.settings:
         argv += ["-fw_cfg", f"name=opt/org.tianocore/{name},string={value}"]
     return argv

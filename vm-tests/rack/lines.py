@@ -1,4 +1,4 @@
-"""What a process or a serial console says: read as it comes, kept by line with its time, waited for without polling."""
+"""What a process or a serial console says: read as it comes, kept by line with its time, and waited for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A machine of the rack: QEMU with a firmware, network cards on the rack's bridge, a serial console and disks."""
+"""A machine of the rack: QEMU with a firmware, network cards on the rack's bridge, a serial console, disks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Machine:
         boots_from: int = 0,
         situation: Callable[[], str] = str,
     ) -> None:
-        """`boots_from`: which card is first in the boot order. `situation`: what else to say when a wait fails."""
+        """`boots_from`: the card first in the boot order. `situation`: more words for a wait that fails."""
         self.name = name
         self.kind = kind
         self.macs = tuple(macs)
@@ -65,9 +65,7 @@ class Machine:
         path = self._run_folder / f"{self.name}.{self._starts}.qmp"
         self._qmp = Qmp(path)
         self.started_at = time.time()
-        self._process = Process(
-            self.name, self._argv(path), self._console_file, namespace=self._network.lan
-        )
+        self._process = Process(self.name, self._argv(path), self._console_file, namespace=self._network.lan)
         self._qmp.accept()
 
     def stop(self) -> None:
@@ -111,12 +109,20 @@ class Machine:
         argv += ["-serial", "stdio", "-qmp", f"unix:{qmp}", "-no-reboot", "-smp", "1"]
         argv += firmware.arguments(self.kind, self._run_folder / f"{self.name}.vars")
         argv += ["-device", "virtio-rng-pci"]  # without randomness newer UEFI offers no network boot at all
-        argv += ["-uuid", str(self.uuid), "-smbios", f"type=1,manufacturer=Rack,product=Virtual,serial={self.serial}"]
+        argv += [
+            "-uuid",
+            str(self.uuid),
+            "-smbios",
+            f"type=1,manufacturer=Rack,product=Virtual,serial={self.serial}",
+        ]
         for number, (mac, tap) in enumerate(zip(self.macs, self._taps, strict=True)):
             argv += self._card(number, mac, tap)
         for number, disk in enumerate(self._disks):
             argv += ["-drive", f"if=none,id=disk{number},format=raw,file={disk}"]
-            argv += ["-device", f"virtio-blk-pci,drive=disk{number},serial=rack-disk-{number},bootindex={10 + number}"]
+            argv += [
+                "-device",
+                f"virtio-blk-pci,drive=disk{number},serial=rack-disk-{number},bootindex={10 + number}",
+            ]
         return argv
 
     def _card(self, number: int, mac: str, tap: str) -> list[str]:

@@ -24,7 +24,7 @@ class MissingError(Exception):
 
 
 def check() -> None:
-    """MissingError names the first thing that keeps the rack from being built; nothing is said when all is there."""
+    """MissingError names the first thing that keeps the rack from being built."""
     if os.geteuid() != 0:
         raise MissingError("needs root: it builds network namespaces and taps")
     if not Path("/dev/net/tun").exists():

@@ -1,8 +1,8 @@
 """The rack's cables: three network namespaces around one bridge, gone when the run is over.
 
-    rackPID-lan        bridge br0 with a tap for each network card; QEMU and tcpdump run here
-    rackPID-site       eth0 10.77.0.1, fd77::1: the site's ordinary DHCP server
-    rackPID-appliance  eth0 10.77.0.2: bootstrapd
+rackPID-lan        bridge br0 with a tap for each network card; QEMU and tcpdump run here
+rackPID-site       eth0 10.77.0.1, fd77::1: the site's ordinary DHCP server
+rackPID-appliance  eth0 10.77.0.2: bootstrapd
 """
 
 from __future__ import annotations

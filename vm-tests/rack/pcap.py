@@ -69,4 +69,4 @@ def decode(at: float, frame: bytes) -> Datagram | None:
 
 
 def _dotted(raw: bytes) -> str:
-    return "%d.%d.%d.%d" % tuple(raw)
+    return ".".join(map(str, raw))

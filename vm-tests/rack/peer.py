@@ -1,4 +1,4 @@
-"""The same boot served by the usual pair, dnsmasq (proxy DHCP and TFTP) and nginx (HTTP): the stories' yardstick.
+"""The same boot served by the usual pair, dnsmasq (proxy DHCP, TFTP) and nginx (HTTP): the stories' yardstick.
 
 It stands in bootstrapd's place, knows no machine from another, and takes any registration. dnsmasq's proxy mode
 answers no UEFI HTTP boot.
@@ -17,8 +17,9 @@ from rack.process import Process
 _IPXE = Path("/usr/lib/ipxe")
 _SCRIPT = """\
 #!ipxe
-kernel http://{address}/vmlinuz initrd=initrd {cmdline} bootstrapd.server=http://{address} bootstrapd.token=anybody
-initrd --name initrd http://{address}/initrd
+set server http://{address}
+kernel ${{server}}/vmlinuz initrd=initrd {cmdline} bootstrapd.server=${{server}} bootstrapd.token=anybody
+initrd --name initrd ${{server}}/initrd
 boot
 """
 # A proxy must answer iPXE with its own address in siaddr, or iPXE takes it for no answer: the third field.

@@ -17,7 +17,7 @@ def inside(namespace: str, argv: Sequence[str]) -> list[str]:
 
 
 class Process:
-    """A running program. Start it from the main thread: the kernel ends it when that thread ends, crash or not."""
+    """A running program. Start it from the main thread: the kernel ends it when that thread ends, however."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""QEMU's control socket: one command at a time, one answer each. QEMU connects to us, so nothing is polled for."""
+"""QEMU's control socket: one command at a time, one answer each. QEMU connects to us: nothing is polled for."""
 
 from __future__ import annotations
 

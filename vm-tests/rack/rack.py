@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
 from rack import firmware, need
 from rack.appliance import ROOT, Appliance
@@ -57,7 +57,7 @@ class Rack:
             self.close()
             raise
 
-    def __enter__(self) -> Rack:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -86,7 +86,9 @@ class Rack:
         self._closers.append(peer.stop)
         return peer
 
-    def machine(self, name: str, kind: str, *macs: str, disks: Sequence[Path] = (), boots_from: int = 0) -> Machine:
+    def machine(
+        self, name: str, kind: str, *macs: str, disks: Sequence[Path] = (), boots_from: int = 0
+    ) -> Machine:
         """A machine, switched off. MissingError when its firmware is not installed."""
         firmware.check(kind)
         used = sum(len(machine.macs) for machine in self.machines)

@@ -1,8 +1,8 @@
 """The appliance's own share of a boot: how long machines waited for it, from a capture.
 
-Every ask of a machine is paired with the appliance's first answer to it, and answer minus ask is added up: DHCP and
-4011 by transaction, a TFTP read request or acknowledgement with the next packet of that transfer, an HTTP request
-with the first byte of its response. The time that the network takes for the rest of a body is not ours.
+Every ask of a machine is paired with the appliance's first answer to it, and answer minus ask is added up: DHCP
+and 4011 by transaction, a TFTP read request or acknowledgement with the next packet of that transfer, an HTTP
+request with the first byte of its response. The time that the network takes for the rest of a body is not ours.
 """
 
 from __future__ import annotations

@@ -15,26 +15,46 @@ from rack.network import BRIDGE, Network
 from rack.process import Process
 
 SNAP_BYTES: Final = 700  # whole DHCP packets and HTTP heads, not the bulk
-_DHCP_TYPES: Final = {1: "DISCOVER", 2: "OFFER", 3: "REQUEST", 4: "DECLINE", 5: "ACK", 6: "NAK", 7: "RELEASE", 8: "INFORM"}
+_DHCP_TYPES: Final = ("?", "DISCOVER", "OFFER", "REQUEST", "DECLINE", "ACK", "NAK", "RELEASE", "INFORM")
 _HTTP_ASK: Final = re.compile(rb"(GET|HEAD|POST) (\S+) HTTP/1\.[01]")
 
 
 class Sighting(NamedTuple):
     at: float
     mac: str  # the machine's, whoever speaks
-    what: str  # "DHCP DISCOVER PXEClient", "TFTP RRQ nbp/…", "HTTP GET /boot.ipxe", "DHCP OFFER from 10.77.0.2" …
+    what: (
+        str  # "DHCP DISCOVER PXEClient", "TFTP RRQ nbp/…", "HTTP GET /boot.ipxe", "DHCP OFFER from 10.77.0.2" …
+    )
 
 
 class Wire:
     """A running capture."""
 
-    def __init__(self, network: Network, folder: Path, on_sighting: Callable[[Sighting], None] | None = None) -> None:
+    def __init__(
+        self, network: Network, folder: Path, on_sighting: Callable[[Sighting], None] | None = None
+    ) -> None:
         self.file = folder / "wire.pcap"
         self._sightings: list[Sighting] = []
         self._news = threading.Condition()
         self._on_sighting = on_sighting
-        argv = ["tcpdump", "-i", BRIDGE, "-w", "-", "-U", "--immediate-mode", "-s", str(SNAP_BYTES), "-B", "32768", "-Z", "root"]
-        self._tcpdump = Process("tcpdump", argv, folder / "tcpdump.log", namespace=network.lan, separate_errors=True)
+        argv = [
+            "tcpdump",
+            "-i",
+            BRIDGE,
+            "-w",
+            "-",
+            "-U",
+            "--immediate-mode",
+            "-s",
+            str(SNAP_BYTES),
+            "-B",
+            "32768",
+            "-Z",
+            "root",
+        ]
+        self._tcpdump = Process(
+            "tcpdump", argv, folder / "tcpdump.log", namespace=network.lan, separate_errors=True
+        )
         self._tcpdump.lines.wait_for("listening on", 10)
         self._thread = threading.Thread(target=self._read, name="reads the wire", daemon=True)
         self._thread.start()
@@ -46,16 +66,24 @@ class Wire:
     def seen(self, pattern: str, mac: str = "", since: float = 0.0) -> list[Sighting]:
         """The sightings so far that match, of this machine or of any."""
         with self._news:
-            return [s for s in self._sightings if s.at >= since and mac in ("", s.mac) and re.search(pattern, s.what)]
+            return [
+                s
+                for s in self._sightings
+                if s.at >= since and mac in ("", s.mac) and re.search(pattern, s.what)
+            ]
 
-    def wait_for(self, pattern: str, timeout_s: float, mac: str = "", since: float = 0.0, count: int = 1) -> Sighting:
+    def wait_for(
+        self, pattern: str, timeout_s: float, mac: str = "", since: float = 0.0, count: int = 1
+    ) -> Sighting:
         """The sighting that makes it `count`; NotSeenError after the deadline."""
         deadline = time.monotonic() + timeout_s
         with self._news:
             while len(found := self.seen(pattern, mac, since)) < count:
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise NotSeenError(f"{pattern!r} of {mac or 'any machine'} not seen on the wire in {timeout_s:.0f} s")
+                    raise NotSeenError(
+                        f"{pattern!r} of {mac or 'any machine'} not seen on the wire in {timeout_s:.0f} s"
+                    )
                 self._news.wait(left)
         return found[count - 1]
 
@@ -107,7 +135,8 @@ def _sight_dhcp(datagram: pcap.Datagram) -> Sighting | None:
         return None
     options = dhcp_options(packet)
     door = "4011" if 4011 in (datagram.target[1], datagram.source[1]) else "DHCP"
-    kind = _DHCP_TYPES.get(int.from_bytes(options.get(53, b""), "big"), "?")
+    number = int.from_bytes(options.get(53, b""), "big")
+    kind = _DHCP_TYPES[number] if number < len(_DHCP_TYPES) else "?"
     if packet[0] == 2:
         what = f"{door} {kind} from {datagram.source[0]}"
     else:
