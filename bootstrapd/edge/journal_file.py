@@ -116,15 +116,22 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
 
 
 def read(path: Path) -> Iterator[AnyEvent]:
-    """Every event in the order it was written; DamagedError at the first that is not what was written."""
+    """Every event in the order it was written, none where there is no file; DamagedError at the first that is
+    not what was written. Needs no lock: what a running appliance has committed so far can be read.
+    """
     try:
-        db = sqlite3.connect(path, isolation_level=None)
+        if not path.exists():
+            return
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
         try:
+            _check_format(path, db)
             yield from _events(path, db)
         finally:
             db.close()
     except sqlite3.Error as error:
         raise _as_ours(path, error) from error
+    except PermissionError as error:
+        raise EdgeError(f"journal {path} cannot be read: {error.strerror}") from None
 
 
 def words(error: sqlite3.Error) -> str:

@@ -107,6 +107,23 @@ async def test_a_new_journal_is_empty_and_private(path: Path) -> None:
     assert not any(modes.values())
 
 
+async def test_it_can_be_read_without_being_opened(path: Path) -> None:
+    """`explain` without a daemon, and a start that replays before it takes the lock."""
+    assert list(Journal(path).replay()) == []
+    assert not exists(path)
+    await written(path, asked(1))
+    assert list(Journal(path).replay()) == [asked(1)]
+    async with opened(path) as journal:
+        await journal.append(asked(2))
+        assert list(Journal(path).replay()) == [asked(1), asked(2)]
+
+
+async def test_a_damaged_journal_cannot_be_read_without_being_opened(path: Path) -> None:
+    await spoilt(path, lambda path: path.write_bytes(b""))
+    with pytest.raises(DamagedError):
+        list(Journal(path).replay())
+
+
 async def test_a_future_resolves_when_another_process_could_read_it(path: Path) -> None:
     async with opened(path) as journal:
         await journal.append(asked(1))
@@ -314,6 +331,10 @@ def test_a_really_full_disk(tmp_path: Path) -> None:
     assert "the disk is full; free some space" in done.stdout
     assert "the journal is written again" in done.stdout
     assert done.stdout.splitlines()[-1] == "2000"
+
+
+def exists(path: Path) -> bool:
+    return path.exists()
 
 
 def content(path: Path) -> bytes:
