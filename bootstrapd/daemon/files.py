@@ -39,7 +39,7 @@ from bootstrapd.model import (
     clean_serial,
     clean_uuid,
 )
-from bootstrapd.policy import admission, routes
+from bootstrapd.policy import admission, programs, routes
 from bootstrapd.policy.answer import base_url
 from bootstrapd.policy.boot import AnyDecision
 from bootstrapd.policy.machine import Machine, Token
@@ -143,7 +143,7 @@ class Files:
         )
 
     def _program(self, ask: FileAsk, mac: Mac, file: str) -> Reply:
-        machine, decision = self._decide(ask, mac, Stage.FIRMWARE)
+        machine, decision = self._decide(ask, mac, Stage.FIRMWARE, programs.made_for(file))
         if isinstance(decision, Silence):
             return Nothing(decision.reason)
         program = self._appliance.setup.programs.get(file)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from bootstrapd.model import Arch, Host, Program
+from bootstrapd.model import ARCHES, Arch, Host, Program
 
 # (cpu, is_uefi) -> names as `edge/programs` finds them.
 # snponly and undionly drive the one NIC they were loaded through, by the firmware's own driver; the full builds
@@ -23,6 +23,14 @@ TRIED_IN_ORDER: Final[dict[tuple[str, bool], tuple[str, ...]]] = {
 FIRST: Final = frozenset(name for names in TRIED_IN_ORDER.values() for name in names)
 
 FETCHES_A_VARIANT: Final = 3
+
+
+def made_for(program: str) -> Arch | None:
+    """The architecture whose program this is; None for one that is not ours to know (a shim, a GRUB)."""
+    for (cpu, is_uefi), names in TRIED_IN_ORDER.items():
+        if program in names:
+            return next(a for a in ARCHES.values() if (a.cpu, a.is_uefi, a.is_http) == (cpu, is_uefi, False))
+    return None
 
 
 def choose(arch: Arch, host: Host, programs: Mapping[str, Program], fetches: int) -> str:

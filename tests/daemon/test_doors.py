@@ -1,0 +1,115 @@
+"""One decision, many doors (DESIGN.md, "Decision x door"): no door can answer otherwise than the decision."""
+
+from __future__ import annotations
+
+import pytest
+from builders import CLIENT, MAC, SERVER, STRANGER, World, ask, host, setup
+
+from bootstrapd.model import (
+    ARCHES,
+    Adopted,
+    Arch,
+    DhcpReply,
+    Door,
+    FileAsk,
+    FileReply,
+    Mac,
+    Nothing,
+    Reply,
+    Stage,
+    TextReply,
+)
+
+DOORS = (
+    "dhcp firmware",
+    "dhcp ipxe",
+    "4011",
+    "tftp program",
+    "tftp bare",
+    "tftp autoexec",
+    "tftp bare autoexec",
+    "http program",
+    "http autoexec",
+    "http script",
+)
+
+
+def knock(world: World, mac: Mac, arch: int, door: str) -> Reply:
+    """The answer of one door to this machine."""
+    world.neighbours[CLIENT] = mac
+    world.appliance.answer(ask(mac=mac, arch=arch))
+    dhcp = {
+        "dhcp firmware": ask(mac=mac, arch=arch),
+        "dhcp ipxe": ask(mac=mac, arch=0 if arch == 0 else 7, stage=Stage.IPXE, xid=2),
+        "4011": ask(door=Door.PXE, mac=mac, arch=arch),
+    }
+    if door in dhcp:
+        return world.appliance.answer(dhcp[door])
+    folder = f"nbp/{mac.hexhyp}"
+    program = "undionly.kpxe" if arch == 0 else "snponly.efi"
+    tftp, http = Door.TFTP, Door.HTTP
+    at, path = {
+        "tftp program": (tftp, f"{folder}/{program}"),
+        "tftp bare": (tftp, program),
+        "tftp autoexec": (tftp, f"{folder}/autoexec.ipxe"),
+        "tftp bare autoexec": (tftp, "autoexec.ipxe"),
+        "http program": (http, f"/{folder}/{program}"),
+        "http autoexec": (http, f"/{folder}/autoexec.ipxe"),
+        "http script": (http, f"/boot/{mac.hexhyp}.ipxe"),
+    }[door]
+    return world.files.fetch(FileAsk(door=at, path=path, server=SERVER, client=CLIENT))
+
+
+def ready(world: World) -> World:
+    world.appliance.tell(Adopted(id="", at=0.0, machine=MAC.hex, host="cim-1", ready=True, mac=MAC))
+    return world
+
+
+@pytest.mark.parametrize("arch", [0, 7, 16])
+@pytest.mark.parametrize("door", DOORS)
+def test_silence_is_silence_at_every_door(door: str, arch: int) -> None:
+    """tinkerbell #223, #951: TFTP served a machine that HTTP refused."""
+    assert isinstance(knock(World(setup(host())), STRANGER, arch, door), Nothing)
+
+
+@pytest.mark.parametrize("arch", [0, 7, 16])
+@pytest.mark.parametrize("door", DOORS)
+def test_a_declared_machine_is_answered_at_every_door(door: str, arch: int) -> None:
+    assert not isinstance(knock(World(setup(host())), MAC, arch, door), Nothing)
+
+
+@pytest.mark.parametrize("arch", [0, 7, 16])
+@pytest.mark.parametrize("door", DOORS)
+def test_P19_no_door_gives_a_ready_machine_an_installer(door: str, arch: int) -> None:
+    reply = knock(ready(World(setup(host()))), MAC, arch, door)
+    match reply:
+        case DhcpReply(file=file):
+            assert file.endswith(("boot.ipxe", ".efi", ".kpxe"))
+        case FileReply(name=name):
+            assert name in {"snponly.efi", "undionly.kpxe"}
+        case TextReply(body=body) if door == "http script":
+            assert b"sanboot" in body
+            assert b"kernel" not in body
+        case TextReply(body=body):
+            assert b"/boot/${netX/mac:hexhyp}.ipxe" in body
+        case Nothing():
+            pytest.fail("a ready machine waits for its disk")
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_P19_left_alone_means_at_every_door(door: str) -> None:
+    world = ready(World(setup(host(), profile={"local_boot": "silence"})))
+    assert isinstance(knock(world, MAC, 7, door), Nothing)
+
+
+def test_a_bare_name_from_an_unknown_address_is_not_found() -> None:
+    world = World(setup(host()))
+    for path in ("snponly.efi", "autoexec.ipxe"):
+        reply = world.files.fetch(FileAsk(door=Door.TFTP, path=path, server=SERVER, client="10.9.9.9"))
+        assert isinstance(reply, Nothing)
+
+
+@pytest.mark.parametrize("arch", list(ARCHES.values()), ids=str)
+def test_an_architecture_without_a_program_is_answered_nowhere(arch: Arch) -> None:
+    world = World(setup(host(), programs={}))
+    assert isinstance(world.appliance.answer(ask(arch=arch.code)), Nothing)
