@@ -45,6 +45,7 @@ class Rack:
         self._run = tempfile.TemporaryDirectory(prefix="rack-", ignore_cleanup_errors=True)
         self.run_folder = Path(self._run.name)
         self.machines: list[Machine] = []
+        self.notes: list[str] = []
         self._closers: list[Callable[[], None]] = [self._run.cleanup]
         try:
             self.network = Network()
@@ -112,6 +113,10 @@ class Rack:
         """The appliance's own share of everything so far; ends the capture."""
         self.wire.stop()
         return measure(self.wire.file)
+
+    def note(self, words: str) -> None:
+        """Something measured, for a person to read at the end."""
+        self.notes.append(words)
 
     def situation(self) -> str:
         """What a failure shows beside its own words."""

@@ -1,0 +1,37 @@
+"""The site's DHCP server names a boot file too. Ours wins (rule I6); where it cannot, a person is told."""
+
+from pathlib import Path
+
+import pytest
+from rack import Rack
+from rack.network import SITE
+from rack.site import names_a_boot_file
+from story import MAC, registers, serve
+
+pytestmark = pytest.mark.vm
+
+
+@pytest.mark.parametrize("kind", ["bios-ipxe", "ovmf-pxe"])
+def test_a_file_name_alone_does_no_harm(rack: Rack, image: Path, kind: str) -> None:
+    rack.site(*names_a_boot_file("pxelinux.0"))
+    serve(rack, image)
+    machine = rack.machine("worker", kind, MAC)
+    machine.start()
+    registers(rack, machine)
+    assert not rack.wire.seen("pxelinux", MAC)
+
+
+@pytest.mark.parametrize("kind", ["bios-ipxe", "ovmf-pxe"])
+def test_with_option_60_the_site_wins_and_it_is_said(rack: Rack, image: Path, kind: str) -> None:
+    """FIRMWARE 4, row 29: the machine asks the site's server and never us."""
+    rack.site(*names_a_boot_file("pxelinux.0", also_vendor_class=True))
+    serve(rack, image)
+    machine = rack.machine("worker", kind, MAC)
+    machine.start()
+    rack.wire.wait_for("TFTP RRQ pxelinux.0" if kind == "bios-ipxe" else "4011 REQUEST", 60, MAC)
+    seen = rack.appliance.machine(MAC)
+    assert seen is not None
+    (notice,) = seen["notices"]
+    assert notice["code"] == "SITE_FILENAME_WINS"
+    assert SITE in notice["reason"]
+    assert "remove option 60" in notice["reason"]
