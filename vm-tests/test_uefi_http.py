@@ -6,7 +6,7 @@ import pytest
 from rack import Rack
 from story import MAC, is_this_machine, registers, serve, share_is_small
 
-pytestmark = pytest.mark.vm
+pytestmark = [pytest.mark.vm, pytest.mark.firmware]
 
 
 def test_uefi_http(rack: Rack, image: Path) -> None:
