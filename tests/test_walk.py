@@ -1,7 +1,7 @@
 """The walk: one whole boot in memory, from DISCOVER to registration, over the real codecs and the real core.
 
 Then again with every exchange lost on its way there or back, doubled, or repeated late, and with a restart of
-the appliance (journal replayed into a new one) at every step. A boot always ends live, as one boot of one machine.
+the appliance (journal replayed into a new one) at every step. It always ends live, as one boot of one machine.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from bootstrapd.model import (
     event_decoder,
 )
 from bootstrapd.wire import cpio, dhcp
+from bootstrapd.wire.pxe import Options
 
 Exchange = Callable[[World], bytes | None]
 
@@ -83,7 +84,9 @@ def packet(arch: int, message: int, *, ipxe: bool, xid: int) -> dhcp.Packet:
     options |= {93: told.to_bytes(2, "big"), 94: b"\x01\x03\x10", 97: bytes(17)}
     if ipxe:
         options |= {77: b"iPXE", 175: IPXE_SAYS}
-    return dhcp.Packet(op=1, xid=xid, flags=0x8000, chaddr=MAC.octets.ljust(16, b"\0"), options=options)
+    return dhcp.Packet(
+        op=1, xid=xid, flags=0x8000, chaddr=MAC.octets.ljust(16, b"\0"), options=Options(options)
+    )
 
 
 def over_dhcp(door: Door, request: dhcp.Packet) -> Exchange:
@@ -184,7 +187,7 @@ def story(network: Network) -> list[str]:
     return [type(transition.event).__name__ for transition in network.world.told]
 
 
-EXCHANGES: Final = {BIOS: 6, UEFI: 9, HTTP: 8}
+EXCHANGES: Final = {BIOS: 7, UEFI: 10, HTTP: 9}
 STORIES: Final = {
     BIOS: ["BootAsked", "TokenIssued", "ScriptSent", "ImageSent", "Registered"],
     UEFI: ["BootAsked", "ChainSent", "TokenIssued", "ScriptSent", "ImageSent", "Registered"],

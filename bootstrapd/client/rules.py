@@ -240,7 +240,7 @@ BOOT_OFFERS: Final = (
     Row("H11", "the URL is longer than 255 bytes", lambda _, a: len(a.boot_file) > 255, concerns=HTTP),
     Row(
         "I4",
-        "it came {a.at_s:.1f} s after the first DISCOVER; the firmware's first window is {t.persona.window_s:g} s",
+        "it came {a.at_s:.1f} s after the DISCOVER; this firmware first waits {t.persona.window_s:g} s",
         lambda t, a: is_proxy(a) and a.at_s > t.persona.window_s,
         breaks=IPXE,
     ),

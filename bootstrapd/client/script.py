@@ -1,7 +1,7 @@
 """What an iPXE script would do, as far as that can be told without being iPXE: text in, actions out.
 
 Reads the commands of the scripts in `netboot/ipxe/`, follows their jumps, and believes that every download
-works: the caller finds out whether it does. Commands it does not know (echo, sleep, …) change nothing.
+works: the caller finds out whether it does. Commands it does not know (sleep, imgfree, …) change nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +19,12 @@ _VARIABLE: Final = re.compile(r"\$\{([^${}]*)\}")
 _SHELL_WORDS: Final = re.compile(r"\s+(\|\||&&)(?:\s+|$)")
 # Options of iPXE's commands that are followed by a value.
 _WITH_VALUE: Final = frozenset({"--name", "-n", "--timeout", "-t", "--drive", "-d", "--filename"})
+
+
+class Say(Struct, frozen=True):
+    """A line for the machine's console."""
+
+    text: str
 
 
 class Chain(Struct, frozen=True):
@@ -52,7 +58,7 @@ class Exit(Struct, frozen=True):
     status: int
 
 
-Action = Chain | Kernel | Initrd | Boot | LocalDisk | Exit
+Action = Say | Chain | Kernel | Initrd | Boot | LocalDisk | Exit
 _ENDS: Final = (Chain, Boot, LocalDisk, Exit)
 
 
@@ -110,6 +116,8 @@ class _Run:
     def _act(self, name: str, words: list[str]) -> None:
         target, *arguments = _without_options(words) or [""]
         match name:
+            case "echo" if words:
+                self.done.append(Say(" ".join(words)))
             case "chain" | "imgexec" if target.startswith("file:"):
                 self.done.append(LocalDisk(target))
             case "chain" | "imgexec" if target:

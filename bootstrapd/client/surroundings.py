@@ -1,7 +1,7 @@
 """Who else is on the wire, and who decides: what only the whole conversation shows.
 
-Owns FOREIGN_PXE_SERVER, SITE_FILENAME_WINS and their like (DESIGN.md, "Seen on the wire"), and the likely causes
-of an answer that never came.
+Owns FOREIGN_PXE_SERVER, SITE_FILENAME_WINS and their like (DESIGN.md, "Seen on the wire"), and the likely
+causes of an answer that never came.
 """
 
 from __future__ import annotations

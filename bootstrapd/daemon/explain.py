@@ -30,6 +30,7 @@ from bootstrapd.policy import answer
 from bootstrapd.policy.boot import AnyDecision, decide
 from bootstrapd.policy.match import match
 from bootstrapd.wire import dhcp
+from bootstrapd.wire.pxe import Options
 
 # An architecture's doors in the order of its boot: firmware first, then the iPXE it was given.
 PXE_WALK: Final = (
@@ -120,10 +121,12 @@ def _packet(ask: Ask, reply: DhcpReply) -> list[tuple[str, str]]:
         xid=ask.xid,
         flags=0x8000,
         chaddr=ask.mac.octets.ljust(16, b"\0"),
-        options={
-            53: MESSAGE_TYPE[ask.door],
-            60: client + f":Arch:{ask.arch.code:05}:UNDI:003000".encode(),
-            93: ask.arch.code.to_bytes(2, "big"),
-        },
+        options=Options(
+            {
+                53: MESSAGE_TYPE[ask.door],
+                60: client + f":Arch:{ask.arch.code:05}:UNDI:003000".encode(),
+                93: ask.arch.code.to_bytes(2, "big"),
+            }
+        ),
     )
     return dhcp.describe(dhcp.parse(dhcp.build_reply(request, reply, ask.server)))

@@ -56,6 +56,7 @@ BUILDS: Final = {
     ("efi", "arm64"): 11,
 }
 FETCHES_BEFORE_A_WORD: Final = 2
+SAME_ATTEMPT_S: Final = 2.0  # no machine powers on, fails and asks again so fast: a repeat on the wire
 
 # nixos-images' stage 1 copies authorized_keys, ssh_host_* and *.json and stops when one kind is missing (N3).
 # No private key is ever served.
@@ -161,6 +162,8 @@ class Files:
     def _program_sent(self, ask: FileAsk, mac: Mac, file: str) -> None:
         machine = self._appliance.registry.find(mac)
         if machine is None or not self._appliance.setup.may_begin(file, machine.host):
+            return
+        if machine.fetches and self._appliance.chance.now() - machine.fetches[-1] < SAME_ATTEMPT_S:
             return
         self._appliance.tell(ChainSent(**of(machine), program=file, door=ask.door))
         if len(machine.fetches) == FETCHES_BEFORE_A_WORD:

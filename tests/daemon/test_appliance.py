@@ -31,6 +31,7 @@ def get(world: World, path: str, door: Door = Door.HTTP, client: str = CLIENT) -
 
 
 def load_program(world: World) -> None:
+    world.now += 5
     asked = FileAsk(door=Door.TFTP, path=NBP, server=SERVER, client=CLIENT)
     assert isinstance(world.files.fetch(asked), FileReply)
     world.files.fetched(asked)
