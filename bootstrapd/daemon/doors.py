@@ -9,10 +9,10 @@ import structlog
 from msgspec import Struct
 
 from bootstrapd.config import Config
+from bootstrapd.edge import tftp
 from bootstrapd.edge.dhcp import DhcpServer
 from bootstrapd.edge.http import HttpServer, Page
 from bootstrapd.edge.http_connection import Limits
-from bootstrapd.edge.tftp import TftpServer
 from bootstrapd.errors import EdgeError
 from bootstrapd.model import Ask, FileAsk, Link, Reply
 from bootstrapd.model.view import ListenerView
@@ -52,16 +52,18 @@ class LinkDoors:
             pxe_port=config.dhcp.pxe_port,
             heard=self._heard,
         )
-        self._tftp = TftpServer(
+        self._tftp = tftp.TftpServer(
             link.address,
             config.tftp.port,
             answers.fetch,
             counters,
             finished=self._finished,
             single_port=config.tftp.single_port,
-            max_blksize=config.tftp.max_blksize,
-            max_windowsize=config.tftp.max_windowsize,
-            max_transfers=config.tftp.max_transfers,
+            limits=tftp.Limits(
+                max_blksize=config.tftp.max_blksize,
+                max_windowsize=config.tftp.max_windowsize,
+                max_transfers=config.tftp.max_transfers,
+            ),
         )
         self._http = HttpServer(
             link.address,

@@ -35,7 +35,7 @@ from bootstrapd.edge.api import ApiServer
 from bootstrapd.edge.hostdir import HostDir
 from bootstrapd.edge.images import ImageStore
 from bootstrapd.edge.journal import Journal
-from bootstrapd.errors import ConfigError, EdgeError
+from bootstrapd.errors import EdgeError
 from bootstrapd.model import HostBook, Link, Program, Transition
 from bootstrapd.model.view import StatusView
 
@@ -63,7 +63,9 @@ class Daemon:
         self._load_images()
         self._journal = Journal(self._paths.journal_file)
         self._recorder = Recorder(self._journal, self._publish, self.counters, self._host_of)
-        self._hostdir = HostDir(self._paths.hosts_folder, parse_hosts, self._on_hosts, self._on_host_problems)
+        self._hostdir = HostDir(
+            self._paths.hosts_folder, parse_hosts, self._reconfigure, self._on_host_problems
+        )
         self.appliance = Appliance(
             assemble.setup(config, self._hostdir.book, self._store, config.http.ports[0]),
             assemble.chance(),
@@ -164,12 +166,9 @@ class Daemon:
     async def reload(self) -> list[str]:
         """Read hosts and images again, now; what is wrong with them."""
         self._load_images()
-        try:
-            book = parse_hosts(hostdir.read(self._paths.hosts_folder))
-        except ConfigError as error:
-            return list(error.mistakes)
-        self._reconfigure(book)
-        return self._image_problems
+        mistakes = await self._hostdir.check()
+        self._reconfigure(self._hostdir.book)
+        return [*mistakes, *self._image_problems]
 
     def _load_images(self) -> None:
         self._images_seen = self._images_now()
@@ -182,13 +181,6 @@ class Daemon:
     def _reconfigure(self, book: HostBook) -> None:
         self.appliance.reconfigure(assemble.setup(self._config, book, self._store, self._doors.http_port))
         log.info("configuration", hosts=len(book.hosts), images=len(self._store.images))
-
-    def _on_hosts(self, book: HostBook) -> None:
-        self._host_problems = []
-        try:
-            self._reconfigure(book)
-        except ConfigError as error:
-            self._on_host_problems(list(error.mistakes))
 
     def _on_host_problems(self, problems: list[str]) -> None:
         self._host_problems = problems
