@@ -21,7 +21,7 @@ from typing import BinaryIO, Final
 import structlog
 from aiohttp import web
 
-from bootstrapd.edge.http_connection import Connection, Connections, Limits
+from bootstrapd.edge.http_connection import SERVER, Connection, Connections, Limits
 from bootstrapd.errors import ConfigError, EdgeError, RefusedError, WireError
 from bootstrapd.model import Door, FileAsk, FileReply, Nothing, Reply, TextReply, encode
 from bootstrapd.model.view import Failure
@@ -282,7 +282,7 @@ def _headers(request: web.BaseRequest, length: int, kind: str, *, is_last: bool 
         "Content-Length": str(length),
         "Content-Type": kind,
         "Connection": "keep-alive" if request.keep_alive and not is_last else "close",
-        "Server": "bootstrapd",
+        "Server": SERVER,
     }
 
 

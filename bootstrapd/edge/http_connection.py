@@ -19,6 +19,8 @@ from aiohttp import web
 
 log = structlog.get_logger(__name__)
 
+SERVER: Final = "bootstrapd"
+
 # iPXE asks again by itself after Retry-After seconds (ipxe httpcore.c, HTTP_RESPONSE_RETRY).
 FULL: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 21\r\nContent-Type: text/plain\r\n"
@@ -141,6 +143,7 @@ class Connection(web.RequestHandler):
             raise exc
         self._connections.counters["http.refused.bad_request"] += 1
         log.debug("http.bad_request", client=self._client, status=status, message=message)
-        response = web.Response(status=400, body=b"bad request\n", content_type="text/plain")
+        headers = {"Content-Length": "12", "Content-Type": "text/plain", "Server": SERVER}
+        response = web.Response(status=400, body=b"bad request\n", headers=headers)
         response.force_close()
         return response
