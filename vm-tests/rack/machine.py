@@ -45,6 +45,7 @@ class Machine:
         self._boots_from = boots_from
         self._situation = situation
         self._starts = 0
+        self._console: Lines | None = None
         self._process: Process | None = None
         self._qmp: Qmp | None = None
 
@@ -53,10 +54,14 @@ class Machine:
         return firmware.FIRMWARE[self.kind].label
 
     @property
+    def is_on(self) -> bool:
+        return self._process is not None
+
+    @property
     def console(self) -> Lines:
-        """What it has said since it was switched on."""
-        assert self._process is not None, f"{self.name} was never switched on"
-        return self._process.lines
+        """What it said since it was last switched on."""
+        assert self._console is not None, f"{self.name} was never switched on"
+        return self._console
 
     def start(self) -> None:
         """Switch it on."""
@@ -66,6 +71,7 @@ class Machine:
         self._qmp = Qmp(path)
         self.started_at = time.time()
         self._process = Process(self.name, self._argv(path), self._console_file, namespace=self._network.lan)
+        self._console = self._process.lines
         self._qmp.accept()
 
     def stop(self) -> None:
@@ -101,7 +107,7 @@ class Machine:
 
     def describe(self) -> str:
         """The console's last lines, for a message."""
-        said = self._process.lines.tail() if self._process else "(off)"
+        said = self._console.tail() if self._console else "(never switched on)"
         return f"--- last lines of {self.name}'s console ({self._console_file})\n{said}"
 
     def _argv(self, qmp: Path) -> list[str]:

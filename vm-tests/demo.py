@@ -1,0 +1,201 @@
+"""`make demo`: a virtual rack for a person to watch.
+
+Four machines are switched on, by BIOS, UEFI PXE and UEFI HTTP boot; three are declared, one nobody knows.
+It is the stories' own code. It ends by itself; KEEP=1 stays up and says how to look around.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the package, where it is not installed
+
+from image.build import build
+from rack import Machine, MissingError, Rack, stages
+from rack.lines import NotSeenError
+from rack.stages import NAMES
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from story import IMAGE, URL, small_disk
+
+AT_ONCE = max(2, (os.cpu_count() or 2) // 2)
+DEADLINE_S = 240.0
+REFRESH_S = 0.5
+STRANGER = "(nobody's)"
+RACK = (  # host, firmware, MAC
+    ("cim-worker-1", "bios-ipxe", "52:54:00:aa:bb:01"),
+    ("cim-worker-2", "ovmf-pxe", "52:54:00:aa:bb:02"),
+    ("cim-worker-3", "ovmf-http", "52:54:00:aa:bb:03"),
+    (STRANGER, "bios-ipxe", "52:54:00:aa:bb:99"),
+)
+
+
+@dataclass
+class Guest:
+    """A machine of the demo and what became of it: "" while it is still under way."""
+
+    host: str
+    machine: Machine
+    result: str = ""
+    is_good: bool = False
+    told: int = 0  # stages said so far, where there is no live table
+
+    @property
+    def is_on(self) -> bool:
+        return self.machine.started_at > 0
+
+    def look(self, rack: Rack) -> None:
+        """Decide whether it has arrived: registered for a host, on its own disk for a stranger."""
+        if self.result or not self.is_on:
+            return
+        if self.host == STRANGER:
+            if self.machine.console.find("LOCAL DISK BOOTED"):
+                was_answered = bool(rack.wire.seen(r"from 10\.77\.0\.2", self.machine.mac))
+                self._arrive(not was_answered, "left alone, on its own disk", "was answered")
+        elif self.machine.console.find(f"registered with {URL} as "):
+            right = self.machine.console.find(f"registered with {URL} as {self.host}$")
+            self._arrive(bool(right), "registered", "registered as another")
+        elif time.time() - self.machine.started_at > DEADLINE_S:
+            self._arrive(False, "", f"did not arrive in {DEADLINE_S:.0f} s")
+
+    def _arrive(self, is_good: bool, good: str, bad: str) -> None:
+        self.is_good = is_good
+        self.result = good if is_good else bad
+
+
+def table(guests: list[Guest], rack: Rack) -> Table:
+    """Host, machine, firmware, seconds per stage, result."""
+    names = [name for name in NAMES if name != "own disk"]
+    shown = Table(title="seconds after power-on", title_justify="left", title_style="dim")
+    for heading in ("host", "machine", "firmware"):
+        shown.add_column(heading, no_wrap=True)
+    for name in names:
+        shown.add_column(name, justify="right")
+    shown.add_column("result")
+    for guest in guests:
+        reached = (
+            {stage.name: f"{stage.after_s:.1f}" for stage in stages(guest.machine, rack.wire)}
+            if guest.is_on
+            else {}
+        )
+        shown.add_row(
+            guest.host,
+            guest.machine.mac,
+            guest.machine.label,
+            *(reached.get(name, "") for name in names),
+            said(guest),
+        )
+    return shown
+
+
+def said(guest: Guest) -> str:
+    """The last column."""
+    if guest.result:
+        return f"[{'green' if guest.is_good else 'red'}]{guest.result}"
+    if not guest.is_on:
+        return "[dim]waits for a free core"
+    return f"[yellow]{time.time() - guest.machine.started_at:.0f} s"
+
+
+def boot(rack: Rack, guests: list[Guest], news: queue.Queue[None], console: Console, *, keep: bool) -> None:
+    """Switch them on, no more at once than the processors bear, until each has arrived or has not."""
+    with Live(console=console, auto_refresh=False) as live:
+        while any(not guest.result for guest in guests):
+            under_way = sum(guest.is_on and not guest.result for guest in guests)
+            for guest in [guest for guest in guests if not guest.is_on][: AT_ONCE - under_way]:
+                guest.machine.start()
+            with contextlib.suppress(queue.Empty):
+                news.get(timeout=REFRESH_S)
+            for guest in guests:
+                guest.look(rack)
+                if guest.result and guest.machine.is_on and not keep:
+                    guest.machine.stop()
+            if console.is_terminal:
+                live.update(table(guests, rack), refresh=True)
+            else:
+                tell(guests, rack, console)
+
+
+def tell(guests: list[Guest], rack: Rack, console: Console) -> None:
+    """A line for each new stage, where nobody sees a live table."""
+    for guest in (guest for guest in guests if guest.is_on):
+        reached = stages(guest.machine, rack.wire)
+        for stage in reached[guest.told :]:
+            console.print(f"{guest.host}: {stage.name} after {stage.after_s:.1f} s", highlight=False)
+        guest.told = len(reached)
+
+
+def how_to_look_around(rack: Rack, console: Console) -> None:
+    """The namespaces, the socket, the files; until a key is pressed."""
+    state = rack.appliance.state
+    command = f"{sys.executable} -m bootstrapd.cli"
+    console.print(
+        f"""
+The rack stays up. In another terminal, as root, in {Path.cwd()}:
+  {command} machines list --state {state}
+  {command} explain {RACK[0][2]} --state {state}
+  ip netns exec {rack.network.lan} tcpdump -ni br0          the whole network
+  ip netns exec {rack.network.appliance} curl -s {URL}/metrics
+  tail -f {rack.folder}/*.console                           what the machines say
+The operator's API is the socket {state}/run/api.sock; the capture is {rack.wire.file}.
+Enter ends it.""",
+        highlight=False,
+        soft_wrap=True,
+    )
+    sys.stdin.readline()
+
+
+def main() -> int:
+    console = Console()
+    keep = os.environ.get("KEEP", "") not in ("", "0")
+    news: queue.Queue[None] = queue.Queue()
+    began = time.monotonic()
+    console.print(
+        "building the test image and the rack: a bridge, the site's DHCP server, bootstrapd beside it"
+    )
+    with Rack("demo", on_sighting=lambda _: news.put(None)) as rack:
+        rack.site()
+        rack.appliance.run("images", "add", IMAGE, str(build()))
+        guests = []
+        for number, (host, kind, mac) in enumerate(RACK):
+            if host != STRANGER:
+                rack.appliance.enrol(host, mac)
+            disks = [small_disk(rack, f"disk{number}")] if host == STRANGER else []
+            guests.append(Guest(host, rack.machine(f"machine-{number + 1}", kind, mac, disks=disks)))
+        rack.appliance.start()
+        console.print(
+            f"bootstrapd serves after {rack.appliance.started_in_s:.2f} s; the machines are switched on"
+        )
+        boot(rack, guests, news, console, keep=keep)
+        console.print(table(guests, rack) if not console.is_terminal else "")
+        console.print(rack.appliance.run("machines", "list"), highlight=False, soft_wrap=True)
+        if keep:
+            how_to_look_around(rack, console)
+        console.print(f"the appliance's own share of all these boots: {rack.share()}", highlight=False)
+        console.print(
+            f"done in {time.monotonic() - began:.0f} s; consoles, logs and the capture: {rack.folder}"
+        )
+        failed = [guest for guest in guests if not guest.is_good]
+        for guest in failed:
+            console.print(
+                f"{guest.host}: {guest.result}\n{guest.machine.describe()}", markup=False, highlight=False
+            )
+        return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except MissingError as missing:
+        sys.exit(f"the demo {missing}")
+    except NotSeenError as failed:
+        sys.exit(f"the demo failed: {failed}")
+    except KeyboardInterrupt:
+        sys.exit(130)
