@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bootstrapd.cli.site import Site, json_option, with_site
-from bootstrapd.errors import ConfigError, RefusedError
+from bootstrapd.errors import ConfigError
 
 if TYPE_CHECKING:
     from bootstrapd.cli.api_client import ApiClient
@@ -43,10 +43,17 @@ def add(
     bootstrapd hosts add 52:54:00:aa:bb:01 --name node-1 --profile minimal
     """
     from bootstrapd.cli import folder, out
+    from bootstrapd.model import Host
 
-    host = folder.declare(
-        site, name, profile, _macs(macs), uuid=uuid, serial=serial, labels=dict(map(_label, labels))
+    wanted = Host(
+        name=name,
+        profile=profile,
+        macs=_macs(macs),
+        uuid=uuid,
+        serial=serial,
+        labels=dict(map(_label, labels)),
     )
+    host = folder.declare(site, wanted)
     out.say(f"{host.name} is declared in {host.source}")
     out.say(_next_step(site, host))
 
@@ -131,13 +138,13 @@ def why(site: Site, name: str) -> None:
     \b
     bootstrapd hosts why node-1
     """
-    from bootstrapd.cli import out
+    from bootstrapd.cli import folder, out
     from bootstrapd.cli.api_client import segment
     from bootstrapd.model.view import HostView
 
     host = site.api.get(f"/v1/hosts/{segment(name)}", HostView)
     if host is None:
-        raise _unknown(name)
+        raise folder.unknown(name)
     never = "nothing that it claims has asked to boot: power it on, with the network first in its boot order"
     out.say(f"{name}: {host.why or (host.state or never)}")
 
@@ -189,14 +196,12 @@ def _view(host: Host) -> HostView:
 
 
 def _find(site: Site, name: str) -> HostView:
+    from bootstrapd.cli import folder
+
     for host in _views(site):
         if host.name == name:
             return host
-    raise _unknown(name)
-
-
-def _unknown(name: str) -> RefusedError:
-    return RefusedError(f"there is no host {name!r}; 'bootstrapd hosts list' shows those that are declared")
+    raise folder.unknown(name)
 
 
 def _last_seen(host: HostView) -> str:

@@ -91,13 +91,14 @@ def adopt(site: Site, machine: str, host: str, profile: str | None, *, ready: bo
     """
     from bootstrapd.cli import folder, out
     from bootstrapd.cli.api_client import segment
+    from bootstrapd.model import Host
     from bootstrapd.model.view import Adoption, MachineView
 
     if enrol != (profile is not None):
         raise ConfigError("--enrol and --profile PROFILE go together: both to declare a new host, else neither")
     api = site.api
     if profile is not None:
-        folder.declare(site, host, profile, _macs(api, machine))
+        folder.declare(site, Host(name=host, profile=profile, macs=_macs(api, machine)))
         folder.take_up(site)
     route = f"/v1/machines/{segment(machine)}/adopt"
     adopted = api.post(route, MachineView, Adoption(host=host, ready=ready))
