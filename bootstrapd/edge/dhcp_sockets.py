@@ -20,6 +20,7 @@ from bootstrapd.wire.dhcp import BROADCAST
 RECEIVE_BUFFER: Final = 1 << 20  # a rack powered on at once asks in the same millisecond
 
 _UDP_SEGMENT: Final = 103  # linux/udp.h, since 4.18
+_MOST_BYTES: Final = 60_000  # of one call, which is one IP packet until it is cut
 # No such option, or a network card that cannot checksum what is cut.
 _CANNOT_SEGMENT: Final = frozenset({errno.EIO, errno.EINVAL, errno.ENOPROTOOPT})
 
@@ -65,7 +66,11 @@ class Speaker:
         by_size: dict[int, list[bytes]] = {}
         for offer in offers:
             by_size.setdefault(len(offer), []).append(offer)
-        return sum(self._broadcast_equal(size, group) for size, group in by_size.items())
+        return sum(
+            self._broadcast_equal(size, group[at : at + _MOST_BYTES // size])
+            for size, group in by_size.items()
+            for at in range(0, len(group), _MOST_BYTES // size)
+        )
 
     def _broadcast_equal(self, size: int, group: list[bytes]) -> int:
         if self._can_segment and len(group) > 1:

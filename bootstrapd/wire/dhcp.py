@@ -113,7 +113,8 @@ def reply_address(packet: Packet, door: Door, source: tuple[str, int]) -> tuple[
 class Template:
     """An answer made ready once; `fill` adds what is copied from each question.
 
-    Options in this order: 53, 54, 60, 97 echoed, the reply's others, 67, 82 (D11). `server` is our address (54).
+    Its options stand in this order: 53, 54, 60, 97 echoed, the reply's others, 67, 82 (D11). `server` is our
+    address on the link (54).
     """
 
     __slots__ = ("_after", "_after_without_name", "_before", "_is_offer", "_siaddr")
