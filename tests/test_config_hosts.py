@@ -111,7 +111,7 @@ def test_disks_and_speeds_count_in_thousands_and_memory_in_1024s() -> None:
 
 def test_a_profile_that_ships_is_there_and_can_be_replaced() -> None:
     shipped_one = parse_hosts({"w1/host.toml": 'profile = "minimal"'}).profiles["minimal"]
-    assert shipped_one.image_for("x86_64") == "minimal"
+    assert shipped_one.image_for("x86_64") == "installer"
     assert Path(shipped_one.source) == shipped.hosts() / "profiles" / "minimal.toml"
     own = parse_hosts({"profiles/minimal.toml": 'image = "mine"'}).profiles["minimal"]
     assert own.image_for("x86_64") == "mine"
