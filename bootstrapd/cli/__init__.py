@@ -14,6 +14,7 @@ from typing import Final
 
 import click
 
+from bootstrapd import __version__
 from bootstrapd.errors import BootstrapdError
 
 COMMANDS: Final[dict[str, str]] = {
@@ -49,7 +50,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="bootstrapd", prog_name="bootstrapd")
+@click.version_option(__version__, prog_name="bootstrapd")
 def root() -> None:
     """Boot bare metal over the network into NixOS installers.
 

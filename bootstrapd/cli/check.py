@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("check-config")
-@click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", required=False, metavar="[FILE]", type=click.Path(path_type=Path, dir_okay=False))
 @with_site
 def check_config(site: Site, file: Path | None) -> None:
     """Check the settings, the hosts folder and the images, and say every mistake at once.

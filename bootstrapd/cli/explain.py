@@ -25,7 +25,8 @@ def explain(
 ) -> None:
     """Show what MAC would be answered, field by field, and why.
 
-    Asks the daemon, which knows the machine's state; without one, says what a first boot would get.
+    Asks the daemon; without one, works from the files and the journal, and 192.0.2.1 stands for the
+    appliance's address.
 
     \b
     bootstrapd explain 52:54:00:aa:bb:01 --arch uefi-x64 --door dhcp

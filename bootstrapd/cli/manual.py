@@ -16,10 +16,16 @@ _HEAD: Final = """\
 Made by `python -m bootstrapd.cli.manual` from the commands themselves; a test compares the two.
 
 Exit codes: 0 done, 1 refused, 2 configuration, 3 environment, 70 a bug in bootstrapd, 130 stopped by hand.
-Answers go to stdout, everything else to stderr. Tables are plain aligned text in a pipe;
-`--json` is for programs. `BOOTSTRAPD_STATE` and `BOOTSTRAPD_CONFIG` stand in for `--state` and `--config`.
+Answers go to stdout, everything else to stderr. Tables are plain aligned text in a pipe; `--json`, on every list
+and show, is for programs.
+
+Every command but `probe` takes `--state DIR` (keep everything below DIR: hosts, images, journal, socket) and
+`--config FILE` (settings; default `/etc/bootstrapd/config.toml` where it exists), after its name. The variables
+`BOOTSTRAPD_STATE` and `BOOTSTRAPD_CONFIG` stand in for them.
+
 Completion for bash: `eval "$(_BOOTSTRAPD_COMPLETE=bash_source bootstrapd)"` (also `zsh_source`, `fish_source`).
 """
+_EVERYWHERE: Final = ("state", "config_file")
 
 
 def manual() -> str:
@@ -28,14 +34,11 @@ def manual() -> str:
 
 
 def _command(command: click.Command, path: str) -> Iterator[str]:
-    arguments = [
-        param.make_metavar(click.Context(command))
-        for param in command.params
-        if param.param_type_name == "argument"
-    ]
-    yield f"## {' '.join([path, *arguments])}\n"
+    arguments = [param for param in command.params if isinstance(param, click.Argument)]
+    names = [argument.metavar or str(argument.name).upper() for argument in arguments]
+    yield f"## {' '.join([path, *names])}\n"
     yield from _help(inspect.cleandoc(command.help or ""))
-    options = [param for param in command.params if isinstance(param, click.Option)]
+    options = [o for o in command.params if isinstance(o, click.Option) and o.name not in _EVERYWHERE]
     if options:
         yield "| option | |\n|---|---|"
         yield from (_option(option) for option in options)

@@ -5,9 +5,10 @@ Machines choose some of what is shown here (serials, models): control characters
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import click
@@ -51,6 +52,37 @@ def say(text: str) -> None:
 def note(text: str) -> None:
     """For the person, not for the pipe: stderr."""
     click.echo(clean(text), err=True)
+
+
+@contextlib.contextmanager
+def progress(title: str) -> Iterator[Callable[[str, int, int], None] | None]:
+    """A bar on a terminal, moved by calling with (file, bytes done, bytes in all); None elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title)
+
+        def move(file: str, done: int, total: int) -> None:
+            bar.update(task, description=f"{title}: {file}", completed=done, total=total)
+
+        yield move
+
+
+@contextlib.contextmanager
+def busy(title: str) -> Iterator[None]:
+    """A sign of life on a terminal while something takes its time."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(title):
+        yield
 
 
 def clean(text: str) -> str:

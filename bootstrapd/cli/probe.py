@@ -90,8 +90,10 @@ def _print(walk: Walk) -> None:
 
     for talk in walk.talks:
         out.say(f"as {talk.persona.label}:")
-        for answer in (*talk.offers, *talk.replies):
-            _print_answer(answer)
+        for answer in talk.offers:
+            _print_answer(answer, "the first DISCOVER")
+        for answer in talk.replies:
+            _print_answer(answer, "the question to port 4011")
         out.say(f"  {_step(talk)}")
     for fetch in walk.fetches:
         out.say(f"  {_fetched(fetch)}")
@@ -105,12 +107,12 @@ def _print(walk: Walk) -> None:
     out.say(walk.verdict)
 
 
-def _print_answer(answer: Answer) -> None:
+def _print_answer(answer: Answer, question: str) -> None:
     from bootstrapd.cli import out
     from bootstrapd.client.answers import MESSAGE_TYPES
 
     kind = MESSAGE_TYPES.get(answer.message_type, "answer")
-    out.say(f"  +{answer.at_s:.3f} s  {kind} from {answer.server}")
+    out.say(f"  {kind} from {answer.server}, {answer.at_s:.3f} s after {question}")
     out.facts([(f"      {name}", value) for name, value in answer.fields])
 
 

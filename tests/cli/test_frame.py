@@ -42,6 +42,9 @@ def test_every_command_loads_and_has_an_example(run: Run) -> None:
         help_text = run(*path, "--help").out
         assert f"bootstrapd {path[0]}" in help_text.split("\n", 1)[1], f"no example in {path}"
         assert command.help
+        options = {name for param in command.params for name in param.opts}
+        assert isinstance(command, click.Group) or path == ("probe",) or {"--state", "--config"} <= options
+        assert path[-1] not in {"list", "show"} or "--json" in options
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], click.Command]]:
