@@ -56,7 +56,7 @@ def add(
     files.
 
     \b
-    bootstrapd images add minimal ./result
+    bootstrapd images add installer ./result
     bootstrapd images add rescue /boot --kernel vmlinuz --initrd initrd.img --cmdline "console=ttyS0"
     """
     from bootstrapd.cli import out
@@ -102,7 +102,7 @@ def verify(site: Site, names: tuple[str, ...]) -> None:
     """Hash every file of the images NAME (default: all) again; ends with 3 when one is damaged.
 
     \b
-    bootstrapd images verify minimal
+    bootstrapd images verify installer
     """
     from bootstrapd.cli import out
 

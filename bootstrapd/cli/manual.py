@@ -16,8 +16,8 @@ _HEAD: Final = """\
 Made by `python -m bootstrapd.cli.manual` from the commands themselves; a test compares the two.
 
 Exit codes: 0 done, 1 refused, 2 configuration, 3 environment, 70 a bug in bootstrapd, 130 stopped by hand.
-Answers go to stdout, everything else to stderr. Tables are plain aligned text in a pipe; `--json`, on every list
-and show, is for programs.
+Answers go to stdout, everything else to stderr. Tables are plain aligned text in a pipe; `--json`, on every
+list and show, is for programs.
 
 Every command but `probe` takes `--state DIR` (keep everything below DIR: hosts, images, journal, socket) and
 `--config FILE` (settings; default `/etc/bootstrapd/config.toml` where it exists), after its name. The variables

@@ -69,10 +69,10 @@ def show(site: Site, name: str, *, as_json: bool) -> None:
 
 
 def _views(site: Site) -> list[ProfileView]:
-    from bootstrapd.cli import folder
+    from bootstrapd.cli.folder import read_book
     from bootstrapd.model.view import ProfileView
 
-    book = folder.read_book(site)
+    book = read_book(site)
     return [
         ProfileView(
             name=profile.name,

@@ -24,7 +24,14 @@ def source(tmp_path: Path) -> Path:
     return folder
 
 
-def add(run: Run, source: Path, name: str = "minimal", *more: str) -> Said:
+@pytest.fixture(autouse=True)
+def small(state: Path) -> None:
+    """A profile that boots the image "small"."""
+    (state / "hosts/profiles").mkdir(parents=True)
+    (state / "hosts/profiles/small.toml").write_text('image = "small"\n')
+
+
+def add(run: Run, source: Path, name: str = "small", *more: str) -> Said:
     files = ("--kernel", "vmlinuz", "--initrd", "initrd.img", "--initrd", "more.img", "--cmdline", CMDLINE)
     return run("images", "add", name, str(source), *files, *more)
 
@@ -32,8 +39,8 @@ def add(run: Run, source: Path, name: str = "minimal", *more: str) -> Said:
 def test_add_copies_verifies_and_says_who_boots_it(run: Run, source: Path, state: Path) -> None:
     said = add(run, source)
     assert (said.code, said.err) == (0, "")
-    assert said.out.splitlines() == ["minimal: linux for x86_64, 11 kB", "profile minimal boots it"]
-    manifest = json.loads((state / "images/minimal/manifest.json").read_text())
+    assert said.out.splitlines() == ["small: linux for x86_64, 11 kB", "profile small boots it"]
+    manifest = json.loads((state / "images/small/manifest.json").read_text())
     assert (manifest["initrds"], manifest["cmdline"]) == (["initrd.img", "more.img"], CMDLINE)
 
 
@@ -44,13 +51,13 @@ def test_an_image_that_no_profile_names_says_what_comes_next(run: Run, source: P
 
 def test_an_added_image_can_be_added_again_from_its_own_folder(run: Run, source: Path, state: Path) -> None:
     add(run, source)
-    said = run("images", "add", "copy", str(state / "images/minimal"))
+    said = run("images", "add", "copy", str(state / "images/small"))
     assert (said.code, said.err) == (0, "")
 
 
 def test_a_running_daemon_takes_changes_up(run: Run, source: Path, daemon: FakeCore) -> None:
     add(run, source)
-    run("images", "remove", "minimal")
+    run("images", "remove", "small")
     assert daemon.asked == [("reload",), ("reload",)]
 
 
@@ -59,21 +66,21 @@ def test_list_shows_what_is_served_and_says_what_is_not(run: Run, source: Path, 
     (state / "images/broken").mkdir()
     said = run("images", "list")
     assert said.out.splitlines() == [
-        "IMAGE    KIND   ARCH    SIZE   PROFILES",
-        "minimal  linux  x86_64  11 kB  minimal",
+        "IMAGE  KIND   ARCH    SIZE   PROFILES",
+        "small  linux  x86_64  11 kB  small",
     ]
     assert "broken" in said.err
     [view] = json.loads(run("images", "list", "--json").out)
-    assert (view["name"], set(view["sha256"])) == ("minimal", {"vmlinuz", "initrd.img", "more.img"})
+    assert (view["name"], set(view["sha256"])) == ("small", {"vmlinuz", "initrd.img", "more.img"})
 
 
 def test_verify_finds_a_changed_file(run: Run, source: Path, state: Path) -> None:
     add(run, source)
     assert run("images", "verify").out == "ok: 1 images\n"
-    (state / "images/minimal/initrd.img").write_bytes(b"Initrd" * 1000)
-    said = run("images", "verify", "minimal")
+    (state / "images/small/initrd.img").write_bytes(b"Initrd" * 1000)
+    said = run("images", "verify", "small")
     assert said.code == 3
-    assert f"bootstrapd: {state}/images/minimal/initrd.img: expected sha256" in said.err
+    assert f"bootstrapd: {state}/images/small/initrd.img: expected sha256" in said.err
 
 
 def test_verify_counts_what_cannot_even_be_read(run: Run, state: Path) -> None:
@@ -84,65 +91,64 @@ def test_verify_counts_what_cannot_even_be_read(run: Run, state: Path) -> None:
 
 def test_remove_warns_of_profiles_that_name_it(run: Run, source: Path, state: Path) -> None:
     add(run, source)
-    said = run("images", "remove", "minimal")
+    said = run("images", "remove", "small")
     assert said.code == 0
-    assert "profile minimal names it" in said.out
-    assert not (state / "images/minimal").exists()
+    assert "profile small names it" in said.out
+    assert not (state / "images/small").exists()
 
 
 def test_a_broken_hosts_folder_does_not_hide_images(run: Run, source: Path, state: Path) -> None:
     add(run, source)
     (state / "hosts/a").mkdir(parents=True)
     (state / "hosts/a/host.toml").write_text("[")
-    assert "minimal" in run("images", "list").out
+    assert "small" in run("images", "list").out
 
 
 @pytest.mark.parametrize(
     ("args", "code", "words"),
     [
-        ("add minimal {source}", 2, "found none of manifest.json, netboot.ipxe"),
-        ("add minimal /nowhere", 2, "/nowhere is not a folder"),
-        ("add minimal {source}/vmlinuz", 2, "is a file"),
+        ("add small {source}", 2, "found none of manifest.json, netboot.ipxe"),
+        ("add small /nowhere", 2, "/nowhere is not a folder"),
+        ("add small {source}/vmlinuz", 2, "is a file"),
         ("add Bad/Name {source} --kernel vmlinuz", 2, "'Bad/Name' cannot name an image"),
-        ("add minimal {source} --kernel nope", 2, "{source}/nope cannot be read"),
-        ("add minimal {source} --kernel initrd.img", 2, "is no kernel we know"),
-        ("add minimal {source} --kernel vmlinuz --arch aarch64", 2, "arch: aarch64 was given"),
-        ("add minimal {source} --initrd initrd.img", 2, "give --kernel too"),
+        ("add small {source} --kernel nope", 2, "{source}/nope cannot be read"),
+        ("add small {source} --kernel initrd.img", 2, "is no kernel we know"),
+        ("add small {source} --kernel vmlinuz --arch aarch64", 2, "arch: aarch64 was given"),
+        ("add small {source} --initrd initrd.img", 2, "give --kernel too"),
         ("verify nope", 2, "there is no image 'nope'"),
         ("remove nope", 2, "there is no image 'nope'"),
         ("remove ../hosts", 2, "there is no image '../hosts'"),
     ],
 )
 def test_slips(run: Run, source: Path, state: Path, args: str, code: int, words: str) -> None:
-    (state / "hosts").mkdir(parents=True)
     said = run("images", *(word.replace("{source}", str(source)) for word in args.split()))
     assert said.code == code
     assert words.replace("{source}", str(source)) in said.err
     assert all(line.startswith("bootstrapd: ") for line in said.err.splitlines())
     assert (state / "hosts").exists()
-    assert not (state / "images/minimal").exists()
+    assert not (state / "images/small").exists()
 
 
 def test_a_name_taken_is_kept_unless_replaced(run: Run, source: Path) -> None:
     add(run, source)
     said = add(run, source)
     assert (said.code, "--replace" in said.err) == (2, True)
-    assert add(run, source, "minimal", "--replace").code == 0
+    assert add(run, source, "small", "--replace").code == 0
 
 
 def test_check_config_counts_what_is_right(run: Run, source: Path) -> None:
     add(run, source)
-    run("hosts", "add", "52:54:00:aa:bb:01", "--name", "node-1", "--profile", "minimal")
+    run("hosts", "add", "52:54:00:aa:bb:01", "--name", "node-1", "--profile", "small")
     said = run("check-config")
-    assert (said.code, said.out) == (0, "ok: 1 hosts, 1 profiles, 1 images\n")
+    assert (said.code, said.out) == (0, "ok: 1 hosts, 2 profiles, 1 images\n")
 
 
 def test_check_config_says_which_image_is_missing(run: Run) -> None:
-    run("hosts", "add", "52:54:00:aa:bb:01", "--name", "node-1", "--profile", "minimal")
+    run("hosts", "add", "52:54:00:aa:bb:01", "--name", "node-1", "--profile", "small")
     said = run("check-config")
     assert said.code == 2
-    assert "minimal.toml: image: there is no image 'minimal'; bootstrapd images add minimal DIR" in said.err
+    assert "small.toml: image: there is no image 'small'; bootstrapd images add small DIR" in said.err
 
 
 def test_check_config_of_nothing_is_fine(run: Run) -> None:
-    assert run("check-config").out == "ok: 0 hosts, 1 profiles, 0 images\n"
+    assert run("check-config").out == "ok: 0 hosts, 2 profiles, 0 images\n"
