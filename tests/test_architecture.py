@@ -32,7 +32,6 @@ IMPORTERS: Final[dict[str, tuple[str, ...]]] = {
     "jinja2": ("policy/render",),
     "msgspec": ("model/", "config/", "wire/", "policy/", "edge/", "daemon/", "client/", "cli/"),  # our values
     "prometheus_client": ("daemon/metrics",),
-    "pyroute2": ("edge/netif",),
     "rich": ("cli/",),
     "scapy": ("client/",),
     "structlog": ("edge/", "daemon/"),
