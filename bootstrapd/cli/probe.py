@@ -18,7 +18,7 @@ DOES_NOT_BOOT = 1
 
 
 @click.command()
-@click.option("--interface", required=True, metavar="NAME", help="The network interface to ask on.")
+@click.option("-i", "--interface", required=True, metavar="NAME", help="The network interface to ask on.")
 @click.option(
     "--mac", metavar="MAC", help="The machine to be. Default: a made-up one, derived from NAME's own."
 )

@@ -85,22 +85,19 @@ def _site_filename(talk: Talk) -> Iterable[Finding]:
 
 
 def _followed(talk: Talk) -> Answer | None:
-    """The offer that decided: the one whose file is taken, or the one whose server is asked on 4011."""
-    if talk.asked:
-        return talk.asked[-1].offer
-    return talk.step.answer if isinstance(talk.step, TakeFile) else None
+    """The answer that decided: whose file is taken in the end, or else whose server is asked on 4011."""
+    if isinstance(talk.step, TakeFile) and talk.step.answer not in talk.replies:
+        return talk.step.answer
+    return talk.asked[-1].offer if talk.asked else None
 
 
 def _options_to_remove(culprit: Answer) -> str:
-    present = (
-        (boot_class(culprit), f"option 60 ({culprit.vendor_class})"),
-        (
-            culprit.header_file,
-            f"the boot file name {culprit.header_file!r} (ISC's filename, dnsmasq's dhcp-boot)",
-        ),
-        (culprit.option(67), f"option 67 ({culprit.boot_file!r})"),
-    )
-    return " and ".join(name for is_there, name in present if is_there)
+    names = [f"option 60 ({culprit.vendor_class})"] if boot_class(culprit) else []
+    if culprit.boot_file:
+        names.append(
+            f"its boot file name {culprit.boot_file!r} (option 67, dnsmasq's dhcp-boot, ISC's filename)"
+        )
+    return " and ".join(names)
 
 
 def _silent_boot_server(talk: Talk) -> Iterable[Finding]:

@@ -62,7 +62,7 @@ def test_the_sites_dhcp_is_named_as_normal() -> None:
     ("name", "removes"),
     [
         ("edk2_29_site_has_file_o60_plus_proxy", ("option 60 (PXEClient)", "'second.efi'")),
-        ("ipxe_28_site_has_file_no60_plus_proxy", ("the boot file name 'second.efi'",)),
+        ("ipxe_28_site_has_file_no60_plus_proxy", ("its boot file name 'second.efi'",)),
         ("ipxe_29_site_has_file_o60_plus_proxy", ("option 60 (PXEClient)", "'second.efi'")),
     ],
 )
@@ -77,7 +77,10 @@ def test_SITE_FILENAME_WINS_by_option_67_too() -> None:
     """32, with a proxy beside it: option 60 on the DHCP server alone is enough to lead the machine away."""
     named = answer((67, b"x.efi\0"), PXE_CLIENT, source="10.77.0.1", yiaddr="10.77.0.150", siaddr="0.0.0.0")
     found = by_rule(talk_of(EDK2, named, answer(PXE_CLIENT, TAKE_THIS, file=OURS)))
-    assert "option 60 (PXEClient) and option 67 ('x.efi')" in found["SITE_FILENAME_WINS"].sentence
+    assert (
+        "option 60 (PXEClient) and its boot file name 'x.efi' (option 67,"
+        in found["SITE_FILENAME_WINS"].sentence
+    )
 
 
 @pytest.mark.parametrize(
