@@ -135,6 +135,11 @@ def test_nesting_without_end_is_a_mistake_and_no_crash() -> None:
         ("[[http]]", "c.toml: http: expected a table, found a list"),
         ("[http]\nports = []", "c.toml: http.ports: expected at least one port number"),
         ("[dhcp]\nport = true", "c.toml: dhcp.port: expected a port number from 1 to 65535, found true"),
+        pytest.param("[dhcp]\nport = " + "1" * 5000, "c.toml: is not TOML: Exceeds the limit", id="long"),
+        pytest.param(
+            "[dhcp]\nport = 0x" + "f" * 20000, "c.toml: dhcp.port: expected a port number from 1 to", id="hex"
+        ),
+        ("[dhcp]\nport = inf", "c.toml: dhcp.port: expected a port number from 1 to 65535, found inf"),
         ("[dhcp]\nport = 1979-05-27", "c.toml: dhcp.port: expected a port number"),
         ('[paths]\nstate = "var/lib"', "c.toml: paths.state: expected an absolute path"),
         ('[nbp]\ndirs = "/x"', 'c.toml: nbp.dirs: expected a list, found "/x"'),

@@ -41,7 +41,7 @@ def toml(text: str, report: Report) -> Table | None:
     """The text as a table; None after a syntax error, which is reported with its line."""
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError, and int()'s limit of digits
         report("", f"is not TOML: {error}")
     except RecursionError:
         report("", "is nested too deeply to be read")
@@ -144,5 +144,7 @@ def _as_toml(value: object) -> str:
             return "a table"
         case list():
             return "a list"
+        case int() if value.bit_length() > 128:
+            return "a very large number"
         case _:
             return str(value)[:80]

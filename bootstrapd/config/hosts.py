@@ -73,7 +73,7 @@ def check_host_name(name: str) -> None:
 
 
 # The folder is read again whole when one file changes; the files that did not are remembered.
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=16384)
 def _read_file(folder: str, path: str, text: str) -> Read:
     mistakes: list[str] = []
     source = f"{folder}/{path}"

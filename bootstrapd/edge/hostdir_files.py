@@ -15,7 +15,7 @@ from typing import Final
 from bootstrapd.errors import ConfigError
 
 FILE_MAX_BYTES: Final = 256 * 1024
-FILES_MAX: Final = 20_000
+FILES_MAX: Final = 10_000
 
 _NOT_THERE: Final = (errno.ENOENT, 0, 0)
 
