@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -41,6 +42,7 @@ class LinkDoors:
     ) -> None:
         self.link = link
         self.http_port = 0
+        self._opened = contextlib.AsyncExitStack()
         self._config = config
         self._answers = answers
         self._dhcp = DhcpServer(
@@ -78,18 +80,18 @@ class LinkDoors:
 
     async def start(self) -> None:
         """All three, or none: EdgeError says which could not be had."""
-        try:
+        async with contextlib.AsyncExitStack() as opened:
             self.http_port = await self._http.start()
+            opened.push_async_callback(self._http.close)
             await self._tftp.start()
+            opened.push_async_callback(self._tftp.close)
             await self._dhcp.start()
-        except BaseException:
-            await self.close()
-            raise
+            opened.push_async_callback(self._dhcp.close)
+            self._opened = opened.pop_all()
 
     async def close(self) -> None:
-        await self._dhcp.close()
-        await self._tftp.close()
-        await self._http.close()
+        """The last opened door first."""
+        await self._opened.aclose()
 
     def views(self) -> list[ListenerView]:
         """What is open, for `status`."""
