@@ -30,10 +30,11 @@ def read(folder: Path) -> Files:
     ConfigError names every file that cannot be read, is too large or is no text.
     """
     found = marks(folder)
-    if error := found.pop("", None):
-        if error == _NOT_THERE:
-            return {}
-        raise ConfigError(f"{folder}: the hosts folder cannot be read: {os.strerror(error[0])}")
+    unreadable = found.pop("", None)
+    if unreadable == _NOT_THERE:
+        return {}
+    if unreadable:
+        raise ConfigError(f"{folder}: the hosts folder cannot be read: {os.strerror(unreadable[0])}")
     if len(found) > FILES_MAX:
         raise ConfigError(f"{folder}: expected at most {FILES_MAX} hosts and profiles, found {len(found)}")
     files, mistakes = {}, []
