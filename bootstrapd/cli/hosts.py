@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -13,6 +13,17 @@ if TYPE_CHECKING:
     from bootstrapd.cli.api_client import ApiClient
     from bootstrapd.model import Host, Mac
     from bootstrapd.model.view import HostView, MachineView
+
+
+# What a state means where the daemon has nothing to add.
+STANDING: Final[dict[str | None, str]] = {
+    None: "nothing that it claims has asked to boot: power it on, with the network first in its boot order",
+    "seen": "its machine asked to boot and is not enrolled yet",
+    "enrolled": "its machine asked to boot, and was answered",
+    "netbooting": "its machine is loading what it was sent",
+    "live": "its machine runs the live system, which has registered",
+    "ready": "its machine runs from its own disk",
+}
 
 
 @click.group()
@@ -145,8 +156,7 @@ def why(site: Site, name: str) -> None:
     host = site.api.get(f"/v1/hosts/{segment(name)}", HostView)
     if host is None:
         raise folder.unknown(name)
-    never = "nothing that it claims has asked to boot: power it on, with the network first in its boot order"
-    out.say(f"{name}: {host.why or (host.state or never)}")
+    out.say(f"{name}: {host.why or STANDING[host.state]}")
 
 
 def _macs(texts: tuple[str, ...]) -> tuple[Mac, ...]:

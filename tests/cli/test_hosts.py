@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from bootstrapd.cli.hosts import STANDING
+from bootstrapd.model import State
+
 from .conftest import MAC, FakeCore, Run
 
 ADD = ("hosts", "add", MAC, "--name", "node-1", "--profile", "minimal")
@@ -115,3 +118,7 @@ def test_no_name_leads_out_of_the_folder(run: Run, name: str, state: Path) -> No
     assert run("hosts", "add", MAC, "--name", name, "--profile", "minimal").code == 2
     assert (outside / "host.toml").read_text() == "mine"
     assert list((state / "hosts").iterdir()) == []
+
+
+def test_every_state_has_its_sentence() -> None:
+    assert set(STANDING) == {None, *State}
