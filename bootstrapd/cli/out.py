@@ -121,8 +121,8 @@ def size(count: int) -> str:
 
 def _plain_table(rows: list[list[str]]) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    click.echo("\n".join(lines))
 
 
 def _rich_table(columns: Sequence[str], rows: list[list[str]]) -> None:
