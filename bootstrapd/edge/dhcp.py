@@ -72,7 +72,7 @@ class DhcpServer:
         self._ports = (port, pxe_port)
         self._template = lru_cache(maxsize=TEMPLATES)(partial(Template, server=address))
         self._ear = Ear(interface, address, heard, counters) if heard and interface else None
-        self._sockets: tuple[socket.socket, ...] = ()
+        self._sockets: set[socket.socket] = set()
         self._log = _log
         self._quiet_until = 0.0
 
@@ -86,7 +86,7 @@ class DhcpServer:
             hears.close()
             speaks.close()
             raise
-        self._sockets = (hears, speaks, pxe)
+        self._sockets = {hears, speaks, pxe}
         self._log = _log.bind(interface=self._interface, address=self._address)
         loop = asyncio.get_running_loop()
         loop.add_reader(hears, self._drain_dhcp, hears, Speaker(speaks, self._counters))
@@ -100,10 +100,10 @@ class DhcpServer:
         if self._ear:
             self._ear.close()
         loop = asyncio.get_running_loop()
-        for opened in self._sockets:
+        while self._sockets:
+            opened = self._sockets.pop()
             loop.remove_reader(opened)
             opened.close()
-        self._sockets = ()
 
     def _drain_dhcp(self, hears: socket.socket, speaker: Speaker) -> None:
         offers: list[bytes] = []

@@ -21,7 +21,7 @@ RECEIVE_BUFFER: Final = 1 << 20  # a rack powered on at once asks in the same mi
 
 _UDP_SEGMENT: Final = 103  # linux/udp.h, since 4.18
 _MOST_BYTES: Final = 60_000  # of one call, which is one IP packet until it is cut
-# No such option, or a network card that cannot checksum what is cut.
+# No such option, or a card that cannot checksum what is cut (kernels before 6.11).
 _CANNOT_SEGMENT: Final = frozenset({errno.EIO, errno.EINVAL, errno.ENOPROTOOPT})
 
 _WHY: Final = {

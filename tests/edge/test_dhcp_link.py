@@ -1,0 +1,415 @@
+"""Both doors on real links: broadcasts, two interfaces, relays, and overhearing others (root: namespaces)."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import struct
+import subprocess
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
+from typing import NamedTuple
+
+import pytest
+from dhcp_packets import SERVER, discover, packet, raw_options, reply, request
+from namespaces import NEEDS_ROOT, Namespace, run_ip
+
+from bootstrapd.edge.dhcp import DhcpServer
+from bootstrapd.edge.dhcp_ear import Ear
+from bootstrapd.errors import EdgeError
+from bootstrapd.model import Ask, Reply
+from bootstrapd.wire import dhcp
+
+pytestmark = [pytest.mark.root, NEEDS_ROOT]
+
+NEEDS_ETHTOOL = pytest.mark.skipif(shutil.which("ethtool") is None, reason="needs ethtool: apt install ethtool")
+DEADLINE_S = 5.0
+OURS = "10.91.0.1"
+OURS_TOO = "10.91.1.1"
+CLIENT = "10.91.0.2"
+EVERYBODY = ("255.255.255.255", 67)
+Scenario = Callable[[], Awaitable[None]]
+
+
+class Rack(NamedTuple):
+    """The appliance with links srv0 and srv1, and the machines at their other ends, cli0 and cli1."""
+
+    appliance: Namespace
+    machines: Namespace
+
+    def play(self, scenario: Scenario) -> None:
+        """The scenario, on the appliance's side."""
+
+        async def deadline() -> None:
+            async with asyncio.timeout(30):
+                await scenario()
+
+        self.appliance.run(deadline())
+
+    def machine(self, interface: str = "cli0", port: int = 68, address: str = "") -> Machine:
+        return Machine(self.machines.call(open_machine, interface, port, address))
+
+
+def open_machine(interface: str, port: int, address: str) -> socket.socket:
+    opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    opened.setblocking(False)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
+    opened.bind((address, port))
+    return opened
+
+
+class Machine:
+    """A DHCP client, a relay or another server: a socket at the far end of a link."""
+
+    def __init__(self, opened: socket.socket) -> None:
+        self.socket = opened
+
+    def send(self, data: bytes, to: tuple[str, int] = EVERYBODY) -> None:
+        self.socket.sendto(data, to)
+
+    async def hear(self) -> tuple[bytes, tuple[str, int]]:
+        async with asyncio.timeout(DEADLINE_S):
+            found: tuple[bytes, tuple[str, int]] = await asyncio.get_running_loop().sock_recvfrom(
+                self.socket, 2048
+            )
+            return found
+
+    async def answer_to(self, xid: int) -> dhcp.Packet:
+        """The next thing heard, which must be the answer to this question."""
+        answer = dhcp.parse((await self.hear())[0])
+        assert answer.xid == xid
+        return answer
+
+
+@pytest.fixture
+def rack() -> Iterator[Rack]:
+    built = Rack(Namespace(), Namespace())
+    built.appliance.link("srv0", f"{OURS}/24", built.machines, "cli0", f"{CLIENT}/24")
+    built.appliance.link("srv1", f"{OURS_TOO}/24", built.machines, "cli1", "10.91.1.2/24")
+    yield built
+    built.appliance.close()
+    built.machines.close()
+
+
+def server(
+    answer: Callable[[Ask], Reply] = lambda _: reply("a.efi"),
+    counters: Counter[str] | None = None,
+    interface: str = "srv0",
+    heard: Callable[[dhcp.Packet, str], None] | None = None,
+) -> DhcpServer:
+    address = OURS if interface == "srv0" else OURS_TOO
+    return DhcpServer(interface, address, answer, counters if counters is not None else Counter(), heard=heard)
+
+
+def test_D4_D18_D20_an_offer_is_broadcast_from_our_port_and_address(rack: Rack) -> None:
+    async def scenario() -> None:
+        serving = server()
+        await serving.start()
+        with closing(rack.machine().socket) as opened:
+            machine = Machine(opened)
+            for flags in (0, 0x8000):
+                machine.send(discover(xid=7, flags=flags))
+                data, source = await machine.hear()
+                assert source == (OURS, 67)
+                offer = dhcp.parse(data)
+                assert (offer.xid, offer.message_type, offer.server_id) == (7, 2, OURS)
+        await serving.close()
+
+    rack.play(scenario)
+
+
+def test_D18_an_offer_goes_to_the_broadcast_address(rack: Rack) -> None:
+    """A socket bound to the broadcast address gets nothing else."""
+
+    async def scenario() -> None:
+        serving = server()
+        await serving.start()
+        sender, hearer = rack.machine(port=1068), rack.machine(address="255.255.255.255")
+        with closing(sender.socket), closing(hearer.socket):
+            sender.send(discover(xid=8))
+            await hearer.answer_to(8)
+        await serving.close()
+
+    rack.play(scenario)
+
+
+def test_D19_each_link_is_answered_by_its_own_server(rack: Rack) -> None:
+    async def scenario() -> None:
+        servers = [server(interface="srv0"), server(interface="srv1")]
+        for one in servers:
+            await one.start()
+        for interface, address in (("cli0", OURS), ("cli1", OURS_TOO)):
+            with closing(rack.machine(interface).socket) as opened:
+                machine = Machine(opened)
+                machine.send(discover(xid=3))
+                data, source = await machine.hear()
+                assert source == (address, 67)
+                assert dhcp.parse(data).server_id == address
+        for one in servers:
+            await one.close()
+
+    rack.play(scenario)
+
+
+def test_D19_the_link_we_do_not_serve_is_not_heard(rack: Rack) -> None:
+    """Broadcast and unicast alike, on both ports, even to the address of the served link."""
+
+    async def scenario() -> None:
+        asks: list[Ask] = []
+        serving = server(lambda ask: asks.append(ask) or reply("a.efi"))
+        await serving.start()
+        served, other = rack.machine("cli0"), rack.machine("cli1")
+        with closing(served.socket), closing(other.socket):
+            other.send(discover(xid=1))
+            other.send(discover(xid=2), (OURS_TOO, 67))
+            other.send(request(xid=3), (OURS_TOO, 4011))
+            other.send(discover(xid=5), (OURS, 67))
+            other.send(request(xid=6), (OURS, 4011))
+            served.send(discover(xid=4))
+            await served.answer_to(4)
+        assert [ask.xid for ask in asks] == [4]
+        await serving.close()
+
+    rack.play(scenario)
+
+
+def set_offload(state: str) -> None:
+    subprocess.run(("ethtool", "-K", "srv0", "tx", state), check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("offload", ["on", "off"])
+@NEEDS_ETHTOOL
+def test_D14_a_rack_that_asks_at_once_is_answered_to_the_last(rack: Rack, offload: str) -> None:
+    """More than a batch, of several sizes, each machine with its own file.
+
+    For a card that cannot checksum, kernels before 6.11 do not cut a call into datagrams.
+    """
+    rack.appliance.call(set_offload, offload)
+
+    async def scenario() -> None:
+        counters: Counter[str] = Counter()
+        serving = server(lambda ask: reply(f"nbp/{'x' * (ask.xid % 7 * 8)}/{ask.mac}"), counters)
+        await serving.start()
+        with closing(rack.machine().socket) as opened:
+            machine = Machine(opened)
+            wanted = {number: b"\x52\x54\x00\x00" + struct.pack("!H", number) for number in range(200)}
+            for number, mac in wanted.items():
+                machine.send(discover(xid=number, mac=mac))
+            while wanted:
+                offer = dhcp.parse((await machine.hear())[0])
+                assert offer.boot_file.endswith(offer.mac)
+                assert wanted.pop(offer.xid) == offer.mac.octets
+        await serving.close()
+        assert counters == {"dhcp.discover": 200, "dhcp.offer": 200}
+
+    rack.play(scenario)
+
+
+def test_P3_P4_a_boot_server_request_is_answered_by_unicast(rack: Rack) -> None:
+    """edk2 asks from port 4011, ROMs and iPXE from 68."""
+
+    async def scenario() -> None:
+        serving = server(lambda _: reply("a.efi", message_type=5))
+        await serving.start()
+        for port in (4011, 68):
+            with closing(rack.machine(port=port, address=CLIENT).socket) as opened:
+                machine = Machine(opened)
+                machine.send(request({93: b"\0\0"}, xid=port, ciaddr=socket.inet_aton(CLIENT)), (OURS, 4011))
+                data, source = await machine.hear()
+                assert source == (OURS, 4011)
+                assert dhcp.parse(data).xid == port
+        await serving.close()
+
+    rack.play(scenario)
+
+
+def test_P5_a_broadcast_request_on_67_is_silence(rack: Rack) -> None:
+    async def scenario() -> None:
+        counters: Counter[str] = Counter()
+        serving = server(counters=counters)
+        await serving.start()
+        with closing(rack.machine().socket) as opened:
+            machine = Machine(opened)
+            machine.send(request(xid=1))
+            machine.send(discover(xid=2))
+            await machine.answer_to(2)
+        assert counters["dhcp.drop.other_message"] == 1
+        await serving.close()
+
+    rack.play(scenario)
+
+
+def test_R1_R2_a_relay_is_answered_on_its_port_67(rack: Rack) -> None:
+    async def scenario() -> None:
+        serving = server()
+        await serving.start()
+        with closing(rack.machine(port=67, address=CLIENT).socket) as opened:
+            relay = Machine(opened)
+            relay.send(discover({82: b"\x01\x04eth1"}, xid=5, giaddr=socket.inet_aton(CLIENT)), (OURS, 67))
+            data, source = await relay.hear()
+            assert source == (OURS, 67)
+            assert raw_options(data)[-2] == (82, b"\x01\x04eth1")
+        await serving.close()
+
+    rack.play(scenario)
+
+
+def test_a_link_that_goes_down_and_comes_back_is_served_again(rack: Rack) -> None:
+    """Offers that cannot leave are counted; nothing has to be started anew."""
+
+    async def scenario() -> None:
+        counters: Counter[str] = Counter()
+        is_down = asyncio.Event()
+
+        def answer(ask: Ask) -> Reply:
+            if ask.xid == 1:
+                run_ip("link", "set", "srv0", "down")
+                is_down.set()
+            return reply("a.efi")
+
+        serving = server(answer, counters)
+        await serving.start()
+        with closing(rack.machine().socket) as opened:
+            machine = Machine(opened)
+            machine.send(discover(xid=1))
+            await is_down.wait()
+            assert any(name.startswith("dhcp.unsent") for name in counters)
+            run_ip("link", "set", "srv0", "up")
+            async with asyncio.timeout(DEADLINE_S):
+                xid = await first_answer(machine)
+            assert xid > 1
+        assert counters["dhcp.bug"] == 0
+        await serving.close()
+
+    rack.play(scenario)
+
+
+async def first_answer(machine: Machine) -> int:
+    """Asks as firmware does, again and again, until an answer comes: the link needs a moment."""
+    loop = asyncio.get_running_loop()
+    heard: asyncio.Future[int] = loop.create_future()
+    loop.add_reader(machine.socket, lambda: heard.set_result(dhcp.parse(machine.socket.recv(2048)).xid))
+    xid = 1
+    while not heard.done():
+        xid += 1
+        machine.send(discover(xid=xid))
+        await asyncio.wait([heard], timeout=0.02)
+    loop.remove_reader(machine.socket)
+    return heard.result()
+
+
+def test_a_server_on_the_same_link_is_a_taken_port(rack: Rack) -> None:
+    async def scenario() -> None:
+        first, second = server(), server()
+        await first.start()
+        with pytest.raises(EdgeError, match="UDP port 67 on srv0 is already taken, probably by dnsmasq"):
+            await second.start()
+        await first.close()
+        await second.start()
+        await second.close()
+
+    rack.play(scenario)
+
+
+def test_another_servers_answers_are_overheard(rack: Rack) -> None:
+    """P9: offers of others reach the hook with their source; questions, our own answers and junk do not.
+
+    A DHCP client on the appliance still gets them.
+    """
+
+    async def scenario() -> None:
+        counters: Counter[str] = Counter()
+        heard: asyncio.Queue[tuple[dhcp.Packet, str]] = asyncio.Queue()
+        serving = server(counters=counters, heard=lambda *found: heard.put_nowait(found))
+        await serving.start()
+        other, machine = rack.machine(port=67, address=CLIENT), rack.machine()
+        with closing(other.socket), closing(machine.socket), closing(open_machine("srv0", 68, "")) as client:
+            machine.send(discover(xid=1))
+            await machine.answer_to(1)
+            other.send(b"junk", ("255.255.255.255", 68))
+            other.send(discover(xid=2), ("255.255.255.255", 68))
+            offer = dhcp.build_reply(packet(xid=3), reply("theirs.efi"), SERVER)
+            other.send(offer, ("255.255.255.255", 68))
+            found, source = await heard.get()
+            assert (found.xid, found.boot_file, found.server_id) == (3, "theirs.efi", SERVER)
+            assert source == CLIENT
+            assert heard.empty()
+            assert counters["dhcp.heard"] == counters["dhcp.heard_malformed"] == 1
+            async with asyncio.timeout(DEADLINE_S):
+                while await asyncio.get_running_loop().sock_recv(client, 2048) != offer:
+                    pass
+        await serving.close()
+
+    rack.play(scenario)
+
+
+def test_a_failing_hook_does_not_stop_the_listening(rack: Rack) -> None:
+    async def scenario() -> None:
+        counters: Counter[str] = Counter()
+        heard: asyncio.Queue[int] = asyncio.Queue()
+
+        def hook(found: dhcp.Packet, _: str) -> None:
+            heard.put_nowait(found.xid)
+            raise KeyError("a bug")
+
+        serving = server(counters=counters, heard=hook)
+        await serving.start()
+        with closing(rack.machine(port=67, address=CLIENT).socket) as opened:
+            for xid in (1, 2):
+                data = dhcp.build_reply(packet(xid=xid), reply("theirs.efi"), SERVER)
+                Machine(opened).send(data, ("255.255.255.255", 68))
+                assert await heard.get() == xid
+        assert counters["dhcp.bug"] == 2
+        await serving.close()
+
+    rack.play(scenario)
+
+
+def test_the_filter_takes_dhcp_answers_only(rack: Rack) -> None:
+    """Other UDP, other ports, TCP, ICMP and fragments never reach the socket."""
+
+    async def scenario() -> None:
+        counters: Counter[str] = Counter()
+        heard: asyncio.Queue[int] = asyncio.Queue()
+        ear = Ear("srv0", OURS, lambda found, _: heard.put_nowait(found.xid), counters)
+        ear.start()
+        with closing(rack.machine(port=67, address=CLIENT).socket) as opened:
+            other = Machine(opened)
+            other.send(b"x" * 300, (OURS, 67))
+            other.send(b"x" * 300, ("255.255.255.255", 69))
+            other.send(b"x" * 4000, ("255.255.255.255", 68))
+            data = dhcp.build_reply(packet(xid=6), reply("theirs.efi"), SERVER)
+            other.send(data, ("255.255.255.255", 68))
+            assert await heard.get() == 6
+        assert counters == {"dhcp.heard": 1}
+        ear.close()
+
+    rack.play(scenario)
+
+
+def test_without_permission_to_overhear_the_appliance_serves_all_the_same(
+    rack: Rack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opens = socket.socket
+
+    def no_packet_sockets(family: int = -1, kind: int = -1, proto: int = -1) -> socket.socket:
+        if family == socket.AF_PACKET:
+            raise PermissionError(1, "Operation not permitted")
+        return opens(family, kind, proto)
+
+    async def scenario() -> None:
+        monkeypatch.setattr("bootstrapd.edge.dhcp_ear.socket.socket", no_packet_sockets)
+        serving = server(heard=lambda *_: None)
+        await serving.start()
+        monkeypatch.undo()
+        with closing(rack.machine().socket) as opened:
+            machine = Machine(opened)
+            machine.send(discover(xid=1))
+            await machine.answer_to(1)
+        await serving.close()
+
+    rack.play(scenario)

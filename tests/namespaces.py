@@ -1,0 +1,63 @@
+"""Network namespaces for edge tests (root only): a thread that lives in one of its own, gone when it ends.
+
+A socket belongs to the namespace it was opened in, whoever uses it later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import pytest
+
+T = TypeVar("T")
+CLONE_NEWNET = 0x40000000
+NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: network namespaces")
+
+
+class Namespace:
+    """A namespace with nothing but its loopback; `run` and `call` do things inside."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1)
+        self._thread_id = self.call(threading.get_native_id)
+        self.call(_leave_home)
+
+    def call(self, act: Callable[..., T], *arguments: object) -> T:
+        return self._thread.submit(act, *arguments).result(timeout=30)
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """The coroutine on a loop of its own, inside."""
+        return self.call(asyncio.run, coroutine)
+
+    def ip(self, *argv: str) -> None:
+        self.call(run_ip, *argv)
+
+    def link(self, name: str, address: str, other: Namespace, other_name: str, other_address: str) -> None:
+        """A cable between this namespace and another, both ends with an address and up."""
+        self.ip("link", "add", name, "type", "veth", "peer", other_name)
+        self.ip("link", "set", other_name, "netns", str(other._thread_id))
+        for place, end, own in ((self, name, address), (other, other_name, other_address)):
+            place.ip("address", "add", own, "dev", end)
+            place.ip("link", "set", end, "up")
+
+    def close(self) -> None:
+        self._thread.shutdown()
+
+
+def _leave_home() -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "unshare")
+    run_ip("link", "set", "lo", "up")
+
+
+def run_ip(*argv: str) -> None:
+    """In the namespace of the calling thread."""
+    subprocess.run(("ip", *argv), check=True, capture_output=True)
