@@ -43,7 +43,7 @@ class Fetch(Struct, frozen=True, kw_only=True):
     """One file asked for: `error` is "" when it came. `body` is its first megabyte, "" for a HEAD."""
 
     url: str
-    how: str  # "TFTP", "GET", "HEAD"
+    how: str  # "TFTP", "GET", "HEAD", "HEAD+GET"
     size_bytes: int = -1
     took_s: float = 0.0
     error: str = ""
@@ -134,12 +134,12 @@ class Fetcher:
                 connection.close()
         except _HTTP_FAILS as error:
             took_s = time.monotonic() - began
-            return Fetch(url=url, how="GET", took_s=took_s, error=_say(error), findings=tuple(broken))
+            return Fetch(url=url, how="HEAD+GET", took_s=took_s, error=_say(error), findings=tuple(broken))
         broken += _body_findings(server, head, got, size)
         error_text = next((finding.sentence for finding in broken if finding.severity is Severity.WRONG), "")
         return Fetch(
             url=url,
-            how="GET",
+            how="HEAD+GET",
             size_bytes=size,
             took_s=time.monotonic() - began,
             error=error_text,

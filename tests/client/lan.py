@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,13 @@ from typing import Any
 PLACES = {"site": "10.77.0.1", "boot": "10.77.0.2", "probe": "10.77.0.9"}
 DEADLINE_S = 60
 DNSMASQ = ("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--log-facility=-", "--user=root")
+
+
+def missing() -> str:
+    """Why there can be no LAN here, "" where there can."""
+    if os.geteuid() != 0:
+        return "needs root for network namespaces"
+    return next((f"needs {program}" for program in ("ip", "dnsmasq") if shutil.which(program) is None), "")
 
 
 class Lan:
