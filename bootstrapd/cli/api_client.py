@@ -19,7 +19,6 @@ from bootstrapd.model.view import Failure
 T = TypeVar("T")
 
 TIMEOUT_S: Final = 10.0
-MAX_ANSWER_BYTES: Final = 256 * 1024 * 1024
 
 
 class NotRunningError(EdgeError):
@@ -73,7 +72,7 @@ class ApiClient:
         try:
             connection.request(method, path, body or None)
             response = connection.getresponse()
-            return response.status, response.read(MAX_ANSWER_BYTES)
+            return response.status, response.read()
         except (FileNotFoundError, ConnectionRefusedError):
             raise NotRunningError(
                 f"bootstrapd is not running (nothing answers on {self._path}): start it with `bootstrapd serve`"

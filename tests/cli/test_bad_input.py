@@ -5,7 +5,6 @@ A row is what lies in the state folder, what is typed, the exit code and the wor
 
 from __future__ import annotations
 
-import os
 import socket
 from pathlib import Path
 
@@ -167,13 +166,6 @@ def test_a_read_only_folder_refuses_and_prints_what_to_put_there(run: Run, state
     assert "cannot be written" in said.err
     assert 'profile = "minimal"' in said.err
     assert "Traceback" not in said.err
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_without_permission(run: Run, state: Path) -> None:
-    (state / "hosts").mkdir(parents=True, mode=0o500)
-    said = run(*ADD.split())
-    assert (said.code, "Permission denied" in said.err) == (1, True)
 
 
 def test_a_dead_daemons_socket_counts_as_none(run: Run, state: Path) -> None:
