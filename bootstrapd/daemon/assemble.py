@@ -70,7 +70,7 @@ class Offline:
     def __init__(self, config: Config) -> None:
         store = ImageStore(config.paths.images_folder)
         store.load()
-        book = parse_hosts(hostdir.read(config.paths.hosts_folder))
+        book = parse_hosts(hostdir.read(config.paths.hosts_folder), folder=str(config.paths.hosts_folder))
         core = Appliance(setup(config, book, store, config.http.ports[0]), chance(), Counter(), _nobody)
         if config.paths.journal_file.exists():
             replay(Journal(config.paths.journal_file), core)

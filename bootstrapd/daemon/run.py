@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import socket
 import time
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -63,8 +65,9 @@ class Daemon:
         self._load_images()
         self._journal = Journal(self._paths.journal_file)
         self._recorder = Recorder(self._journal, self._publish, self.counters, self._host_of)
+        hosts = self._paths.hosts_folder
         self._hostdir = HostDir(
-            self._paths.hosts_folder, parse_hosts, self._reconfigure, self._on_host_problems
+            hosts, partial(parse_hosts, folder=str(hosts)), self._reconfigure, self._on_host_problems
         )
         self.appliance = Appliance(
             assemble.setup(config, self._hostdir.book, self._store, config.http.ports[0]),
@@ -127,6 +130,7 @@ class Daemon:
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT. EdgeError or ConfigError: it could not start, and why."""
+        _allow_open_files()
         chosen = netif.choose(netif.links(), list(self._config.interfaces))
         events = assemble.replay(self._journal, self.appliance)
         async with contextlib.AsyncExitStack() as stack:
@@ -220,6 +224,12 @@ def _make(folder: Path) -> None:
         raise EdgeError(
             f"{folder} cannot be made: {error.strerror}; run as one who may, or name another with --state"
         ) from None
+
+
+def _allow_open_files() -> None:
+    """As many as the system allows: each transfer and each connection is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _refuse_without(found: Mapping[str, Program]) -> None:

@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from bootstrapd.errors import DamagedError, EdgeError
-from bootstrapd.model import AnyEvent, Mac, encode
+from bootstrapd.model import AnyEvent, encode, event_decoder
 
 FORMAT: Final = 1
 SCHEMA: Final = f"""
@@ -45,14 +45,6 @@ ON CONFLICT (id) DO NOTHING
 Row = tuple[str, str, float, int, bytes]
 
 
-def _as_written(kind: type, value: object) -> object:
-    """A MAC as it came off the wire, however odd: what a machine once sent must not keep us from starting."""
-    if kind is Mac:
-        return Mac(value)
-    raise TypeError(f"{kind.__name__} is in no event")
-
-
-_EVENT: Final = msgspec.json.Decoder(AnyEvent, dec_hook=_as_written)
 _KINDS: Final = frozenset(kind.__name__ for kind in get_args(AnyEvent))
 _WORDS: Final = {
     "SQLITE_FULL": "the disk is full; free some space",
@@ -174,7 +166,7 @@ def _check_format(path: Path, db: sqlite3.Connection) -> None:
 
 
 def _events(path: Path, db: sqlite3.Connection) -> Iterator[AnyEvent]:
-    decode, crc32 = _EVENT.decode, zlib.crc32
+    decode, crc32 = event_decoder.decode, zlib.crc32
     expected = None
     for seq, crc, body in db.execute("SELECT seq, crc, body FROM events ORDER BY seq"):
         if seq != (expected or seq):
