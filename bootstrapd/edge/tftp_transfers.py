@@ -142,12 +142,7 @@ class Transfers:
 
     def received(self, channel: Channel, datagram: bytes) -> None:
         """A datagram of a client that shares the listener's port."""
-        now = self._clock()
-        run = channel.transfer.next_run(datagram, now)
-        if run is None:
-            self._act(channel, channel.transfer.receive, datagram, now)
-        else:
-            self._act(channel, lambda: run)
+        self._act(channel, channel.transfer.receive, datagram, self._clock())
 
     def _drain(self) -> None:
         """Answers what has arrived, batch by batch, for one turn at most."""
