@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def check_config(site: Site, file: Path | None) -> None:
     """Check the settings, the hosts folder and the images, and say every mistake at once.
 
-    FILE stands in for --config.
+    An image that a profile names and that is not there yet is a note, not a mistake. FILE stands in for --config.
 
     \b
     bootstrapd check-config /etc/bootstrapd/config.toml
@@ -39,14 +39,18 @@ def check_config(site: Site, file: Path | None) -> None:
         book = folder.read_book(site)
     except ConfigError as error:
         raise ConfigError(*error.mistakes, *mistakes) from None
-    mistakes += missing_images(book, store.images)
     if mistakes:
         raise ConfigError(*mistakes)
+    for sentence in missing_images(book, store.images):
+        out.note(f"note: {sentence}")
     out.say(f"ok: {len(book.hosts)} hosts, {len(book.profiles)} profiles, {len(store.images)} images")
 
 
 def missing_images(book: HostBook, images: Mapping[str, Image]) -> Iterator[str]:
-    """A sentence for each image that a profile with hosts names and that is not there."""
+    """A sentence for each image that a profile with hosts names and that is not there.
+
+    Images come and go with the machine; a configuration is right without them (it is checked at build time too).
+    """
     used = {host.profile for host in book.hosts.values()}
     for name in sorted(used):
         profile = book.profiles[name]
