@@ -366,6 +366,13 @@ def test_P16_option_94_may_be_missing() -> None:
     assert asked(discover())
 
 
+def test_P17_what_pxe_clients_ask_for_and_nobody_sends_is_not_sent() -> None:
+    """edk2 and iPXE ask for the vendor options 128 to 135."""
+    question = next(recorded(GOLDEN / "dhcp" / "edk2-pxe-x64.pcap")).datagram.payload
+    assert set(range(128, 136)) <= set(dhcp.parse(question).options[55])
+    assert not set(range(128, 136)) & set(dict(raw_options(answer(question))))
+
+
 @pytest.mark.parametrize("user_class", [b"iPXE", b"\x04iPXE", b"\x03foo\x04iPXE"])
 def test_I1_ipxe_is_known_by_its_user_class(user_class: bytes) -> None:
     assert asked(discover({77: user_class})).stage is Stage.IPXE
