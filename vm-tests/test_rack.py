@@ -98,8 +98,10 @@ def test_lines_are_told_as_they_come_and_paint_is_not(tmp_path: Path) -> None:
         assert lines.wait_for("BdsDxe", 10).text == "BdsDxe: loading"
         said.write(b"gin: ")
         assert lines.wait_for("^login:$", 10).text == "login:"
-        with pytest.raises(NotSeenError, match="not in 0 s"):
+        with pytest.raises(NotSeenError, match="not seen, in 0 s"):
             lines.wait_for("never", 0)
+        with pytest.raises(NotSeenError, match="but 'BdsDxe: loading'"):
+            lines.wait_for("never", 10, unless="BdsDxe")
     with pytest.raises(NotSeenError, match="it has ended"):
         lines.wait_for("never", 10)
 

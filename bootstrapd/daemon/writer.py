@@ -49,13 +49,15 @@ class Writer:
         image = setup.images[name]
         own = setup.book.profiles[host.profile].kernel_params if host else ()
         mark = f"?for={mac.hexhyp}"
+        # The overlay comes first: Linux's EFI stub joins initrds without a gap, and the kernel takes a plain archive
+        # only at a multiple of 4, which the overlay's own length is and a compressed initrd's need not be.
         return {
             "image": name,
             "kernel": f"{image.kernel}{mark}",
-            "initrds": [*(f"initrd{number}" for number in range(len(image.initrds))), "overlay"],
+            "initrds": ["overlay", *(f"initrd{number}" for number in range(len(image.initrds)))],
             "paths": [
-                *(f"/images/{name}/{file}{mark}" for file in image.initrds),
                 f"/overlay/{token.overlay}.cpio",
+                *(f"/images/{name}/{file}{mark}" for file in image.initrds),
             ],
             "cmdline": " ".join((image.cmdline, *own)).strip(),
         }

@@ -45,14 +45,24 @@ class Lines:
         """The first line so far that matches."""
         return next((line for line in self.all() if re.search(pattern, line.text)), None)
 
-    def wait_for(self, pattern: str, timeout_s: float) -> Line:
-        """The first line that matches, from the beginning on. NotSeenError shows what was said instead."""
+    def wait_for(self, pattern: str, timeout_s: float, unless: str = "") -> Line:
+        """The first line that matches, from the beginning on. NotSeenError: it did not come in time, or cannot come.
+
+        `unless`: a line that matches this one means that there is nothing left to wait for.
+        """
         deadline = time.monotonic() + timeout_s
         with self._news:
             while (found := self.find(pattern)) is None:
                 left = deadline - time.monotonic()
-                if self.ended or left <= 0:
-                    why = "it has ended" if self.ended else f"not in {timeout_s:.0f} s"
+                instead = self.find(unless) if unless else None
+                if self.ended or instead or left <= 0:
+                    why = (
+                        f"but {instead.text!r}"
+                        if instead
+                        else "and it has ended"
+                        if self.ended
+                        else f"in {timeout_s:.0f} s"
+                    )
                     raise NotSeenError(f"{self.name}: {pattern!r} not seen, {why}")
                 self._news.wait(left)
         return found

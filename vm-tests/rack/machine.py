@@ -98,10 +98,10 @@ class Machine:
         assert self._qmp is not None
         return str(self._qmp.ask("query-status")["status"])
 
-    def wait_for_console(self, pattern: str, timeout_s: float = 120.0) -> Line:
+    def wait_for_console(self, pattern: str, timeout_s: float = 120.0, unless: str = "") -> Line:
         """The first console line since power-on that matches; the failure shows everything a person needs."""
         try:
-            return self.console.wait_for(pattern, timeout_s)
+            return self.console.wait_for(pattern, timeout_s, unless)
         except NotSeenError as error:
             raise NotSeenError(f"{error}\n{self.describe()}\n{self._situation()}") from None
 
