@@ -1,7 +1,7 @@
 """A DHCP packet: the fixed header and the options behind it, read from bytes and written to bytes.
 
 Owns how options lie in a packet: RFC 2131 and 2132; `file` and `sname` lent to options (52); split and repeated
-options RFC 3396. What they mean is `wire/dhcp_options.py`'s (names) and `wire/pxe.py`'s (booting).
+options RFC 3396. What they are called is `wire/dhcp_options.py`'s, what they say of the asker `wire/pxe.py`'s.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from msgspec import Struct
 
 from bootstrapd.errors import WireError
 from bootstrapd.model import Mac
-from bootstrapd.wire.dhcp_options import END, MESSAGES, PAD, describe_option, dotted, text
+from bootstrapd.wire.dhcp_options import END, MESSAGES, PAD, dotted
+from bootstrapd.wire.dhcp_text import describe_option, text
 from bootstrapd.wire.pxe import Options
 
 REQUEST: Final = 1  # header field op

@@ -1,8 +1,8 @@
 """Boot offers a second and how long one takes, beside dnsmasq as proxy: the real daemon, 1,000 enrolled hosts.
 
 Each server has a link of its own (a veth pair between two namespaces) and core 0, the client has core 1; they
-are measured in turns. The client is C (`dhcp_load.c`), so that it is never the slower side: `client_ceiling` says
-how much it could have asked. dnsmasq serves a bare proxy range, without a host list that would slow it down.
+are measured in turns. The client is C (`dhcp_load.c`), so that it is never the slower side: `client_ceiling`
+says how much it could have asked. dnsmasq has a bare proxy range, no host list that would slow it down.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Turn(NamedTuple):
 
 
 def measure() -> dict[str, Row]:
-    """`dhcp_proxy_rps`; `dhcp_proxy_p99_ms` at half of what the slower can do; `dhcp_proxy_cpu_us` an answer."""
+    """`dhcp_proxy_rps`, `dhcp_proxy_p99_ms` at half of what the slower can do, `dhcp_proxy_cpu_us` an offer."""
     build()
     with tempfile.TemporaryDirectory(prefix="dhcp-bench-") as folder, _contenders(Path(folder)) as (ours, peer):
         questions = Path(folder) / "questions"

@@ -11,16 +11,9 @@ from hypothesis import strategies as st
 from bootstrapd.errors import RefusedError, WireError
 from bootstrapd.model import Door
 from bootstrapd.wire import dhcp, frame
-from bootstrapd.wire.dhcp_options import (
-    FORMATS,
-    IPXE_OPTIONS,
-    NESTED,
-    OPTIONS,
-    PXE_OPTIONS,
-    RELAY_OPTIONS,
-    describe_option,
-)
+from bootstrapd.wire.dhcp_options import IPXE_OPTIONS, OPTIONS, PXE_OPTIONS, RELAY_OPTIONS
 from bootstrapd.wire.dhcp_packet import parse_options
+from bootstrapd.wire.dhcp_text import FORMATS, NESTED, describe_option
 from bootstrapd.wire.pxe import Options
 
 RECORDED = [one.datagram.payload for pcap in sorted((GOLDEN / "dhcp").glob("*.pcap")) for one in recorded(pcap)]
