@@ -13,13 +13,16 @@ def run(config: Config) -> None:
     """Serve until stopped. EdgeError and ConfigError say why it could not start."""
     import asyncio
 
-    from bootstrapd.daemon import logs
-    from bootstrapd.daemon.run import Daemon
-
-    logs.configure(config.log)
+    from bootstrapd.daemon import lean
 
     async def serve() -> None:
-        await Daemon(config).run()
+        with lean.start():
+            from bootstrapd.daemon import logs
+            from bootstrapd.daemon.run import Daemon
+
+            logs.configure(config.log)
+            daemon = Daemon(config)
+        await daemon.run()
 
     asyncio.run(serve())
 

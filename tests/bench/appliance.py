@@ -1,4 +1,4 @@
-"""A real `bootstrapd serve` for the benches: 1,000 hosts, one image, pinned to a core, in a namespace if wanted."""
+"""A real `bootstrapd serve` for the benches: 1,000 hosts, one image, pinned to a core."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def mac_of(number: int) -> str:
 
 
 def make_state(folder: Path, hosts: int = HOSTS, image_bytes: int = 0) -> None:
-    """A state folder as an operator would have it: enrolled hosts, and an image with a file of `image_bytes`."""
+    """A state folder as an operator would have it: enrolled hosts, an image with a file of `image_bytes`."""
     for number in range(hosts):
         own = folder / "hosts" / f"host-{number:05}"
         own.mkdir(parents=True)
