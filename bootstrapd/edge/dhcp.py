@@ -51,7 +51,7 @@ class DhcpServer:
     """Answers boot questions that reach `interface`, in the name of `address`, one of its own.
 
     `answer(ask)` decides and must not block. `heard(packet, source)` gets each answer that another server gives
-    on this link. Without an interface (loopback) only what is sent to `address` itself is heard.
+    on this link. Without an interface (loopback) only what is sent to `address` is heard, nothing is broadcast.
     """
 
     def __init__(

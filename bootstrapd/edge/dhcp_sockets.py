@@ -82,7 +82,14 @@ class Speaker:
                 self._can_segment = False
             else:
                 return len(group)
-        return sum(self.send(offer, BROADCAST) for offer in group)
+        return sum(map(self._broadcast_one, group))
+
+    def _broadcast_one(self, offer: bytes) -> int:
+        try:
+            self._socket.send(offer)
+        except OSError as error:
+            return self._unsent(error, 1)
+        return 1
 
     def _unsent(self, error: OSError, count: int) -> int:
         self._counters[f"dhcp.unsent.{error_name(error)}"] += count
@@ -98,7 +105,7 @@ def open_dhcp(interface: str, address: str, port: int) -> tuple[socket.socket, s
     """The socket that hears port 67 of the interface, and the one that speaks from (address, 67) by it.
 
     The speaking one is connected to the broadcast address: its route is looked up once, not for each offer.
-    Without an interface (loopback) both are one, which hears only what is sent to the address.
+    Without an interface both are one that is not connected: a broadcast would leave by the default route.
     """
     hears = _open(interface, "" if interface else address, port)
     if not interface:

@@ -264,12 +264,14 @@ class FakeSocket:
         self.fails = fails
         self.cuts = cuts
 
-    def sendto(self, data: bytes, to: tuple[str, int]) -> None:
+    def send(self, data: bytes) -> None:
         self.calls += 1
         if self.fails:
             raise OSError(self.fails, "as told")
-        assert to == dhcp.BROADCAST
         self.sent.append(data)
+
+    def sendto(self, data: bytes, _to: tuple[str, int]) -> None:
+        self.send(data)
 
     def sendmsg(self, parts: list[bytes], ancillary: object) -> None:
         assert ancillary
@@ -313,8 +315,18 @@ def test_where_the_kernel_cannot_cut_offers_leave_one_by_one(number: int) -> Non
 @pytest.mark.parametrize("number", [errno.ENETDOWN, errno.ENOBUFS, errno.EAGAIN, errno.ENETUNREACH])
 def test_what_cannot_leave_is_counted_and_not_fatal(number: int) -> None:
     name = errno.errorcode[number].lower()
-    for fake in (FakeSocket(fails=number), FakeSocket(fails=number, cuts=number)):
-        speaks, counters = speaker(fake)
-        assert speaks.broadcast([b"a" * 300]) == 0
-        assert speaks.broadcast([b"a" * 300] * 2 if fake.cuts else [b"a" * 300]) == 0
-        assert set(counters) == {f"dhcp.unsent.{name}"}
+    speaks, counters = speaker(FakeSocket(fails=number, cuts=number))
+    assert speaks.send(b"a", ("10.0.0.1", 68)) == 0
+    assert speaks.broadcast([b"a" * 300]) == 0
+    assert speaks.broadcast([b"a" * 300] * 2) == 0
+    assert counters == {f"dhcp.unsent.{name}": 4}
+
+
+async def test_without_an_interface_nothing_is_broadcast() -> None:
+    """It would leave by the default route, to a network that nobody named."""
+    async with serving() as running:
+        for xid in range(3):
+            running.machine.socket.sendto(discover(xid=xid), (HOST, running.ports[0]))
+        await running.machine.ask(1)
+        assert running.counters["dhcp.discover"] == running.counters["dhcp.unsent.edestaddrreq"] == 3
+        assert not running.counters["dhcp.offer"]
