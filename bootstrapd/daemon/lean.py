@@ -1,7 +1,7 @@
-"""A start without what nobody asked for: a third less time until the first machine is answered.
+"""A start without what nobody asked for: a quarter less time until the first machine is answered.
 
-Importing aiohttp reads every root certificate of the system for TLS clients that we do not have; structlog loads
-rich for coloured tracebacks; and the collector walks through everything that is being built and stays.
+Importing aiohttp reads every root certificate of the system, for TLS clients that we do not have; structlog
+loads rich for coloured tracebacks; and the collector walks through everything that is being built and stays.
 """
 
 from __future__ import annotations
