@@ -1,8 +1,1 @@
-"""What all tests share: `tests/` itself is importable, so that builders are written once."""
-
-from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))
+"""Makes `tests/` the place that tests import from, so that what they share (`builders`) is written once."""

@@ -1,7 +1,7 @@
-"""Every wire rule that concerns what is built has a test that carries its id; the others say why they have none.
+"""Every wire rule that concerns what is built has a test that carries its id; the others say why not.
 
-The rules are those of the project's wire rule list, sections 1 to 5: DHCP basics, PXE and proxy, iPXE, UEFI HTTP
-boot, TFTP.
+The rules are those of the project's wire rule list, sections 1 to 5: DHCP basics, PXE and proxy, iPXE, UEFI
+HTTP boot, TFTP.
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 def check_config(site: Site, file: Path | None) -> None:
     """Check the settings, the hosts folder and the images, and say every mistake at once.
 
-    An image that a profile names and that is not there yet is a note, not a mistake. FILE stands in for --config.
+    An image that a profile names and that is not there yet is a note, not a mistake. FILE stands in for
+    --config.
 
     \b
     bootstrapd check-config /etc/bootstrapd/config.toml
@@ -49,7 +50,7 @@ def check_config(site: Site, file: Path | None) -> None:
 def missing_images(book: HostBook, images: Mapping[str, Image]) -> Iterator[str]:
     """A sentence for each image that a profile with hosts names and that is not there.
 
-    Images come and go with the machine; a configuration is right without them (it is checked at build time too).
+    A configuration is right without its images: it is checked where there are none, too.
     """
     used = {host.profile for host in book.hosts.values()}
     for name in sorted(used):

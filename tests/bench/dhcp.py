@@ -198,6 +198,6 @@ def _ip(*argv: str) -> None:
 
 
 if __name__ == "__main__":
-    print(f"client alone: {client_ceiling():,.0f} answers/s")  # noqa: T201
+    print(f"client alone: {client_ceiling():,.0f} answers/s")
     for row_name, row in measure().items():
-        print(f"{row_name}: {row.ours:.4g} beside {row.peer:.4g} {row.unit}, {row.ratio:.2f}")  # noqa: T201
+        print(f"{row_name}: {row.ours:.4g} beside {row.peer:.4g} {row.unit}, {row.ratio:.2f}")

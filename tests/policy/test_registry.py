@@ -235,8 +235,14 @@ KEPT = ("id", "state", "macs", "host", "why", "fetches", "held", "held_until", "
 
 
 def snapshot(registry: Registry) -> Any:
-    return [(plain(m.boot.stages) if m.boot else None, [t.secret for t in m.tokens], *(getattr(m, f) for f in KEPT))
-            for m in registry]  # fmt: skip
+    return [
+        (
+            plain(machine.boot.stages) if machine.boot else None,
+            [token.secret for token in machine.tokens],
+            *(getattr(machine, field) for field in KEPT),
+        )
+        for machine in registry
+    ]
 
 
 @given(EVENTS)
