@@ -1,0 +1,122 @@
+"""How the boot listener writes an answer: heads, short bodies, files by sendfile; and how it reads a body.
+
+No decisions: `edge/http` makes those. Content-Length comes always, once and first; nothing is ever chunked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import BinaryIO, Final
+
+from aiohttp import web
+
+from bootstrapd.edge.http_connection import SERVER
+from bootstrapd.model import FileReply, TextReply
+
+# By the end of the name, before the reply's own type: edk2 refuses what neither tells it (H8).
+CONTENT_TYPES: Final = MappingProxyType(
+    {
+        ".efi": "application/efi",
+        ".img": "application/vnd.efi-img",
+        ".ipxe": "text/plain; charset=utf-8",
+        ".iso": "application/vnd.efi-iso",
+    }
+)
+TEXT: Final = "text/plain; charset=utf-8"
+JSON: Final = "application/json"
+MAX_REASON: Final = 300  # characters
+SLICE: Final = 16 << 20  # bytes of a file before others get their turn
+
+
+def open_file(reply: FileReply) -> tuple[BinaryIO, int, str]:
+    """The file, its size and its tag: the sha256 where it is known. OSError: not there, or not what was said."""
+    file = reply.path.open("rb", buffering=0)
+    info = os.fstat(file.fileno())
+    if not stat.S_ISREG(info.st_mode) or reply.size not in (-1, info.st_size):
+        file.close()
+        raise OSError(f"expected a file of {reply.size} bytes, found {info.st_size}: replaced or cut short")
+    return file, info.st_size, f'"{reply.etag or f"{info.st_mtime_ns:x}-{info.st_size:x}"}"'
+
+
+def type_of(reply: FileReply | TextReply) -> str:
+    """The Content-Type: by the name's ending, else the reply's own."""
+    return CONTENT_TYPES.get(os.path.splitext(reply.name)[1].lower(), reply.content_type)  # noqa: PTH122 - text
+
+
+def headers(request: web.BaseRequest, length: int, kind: str, *, is_last: bool = False) -> dict[str, str]:
+    """Content-Length first: a shim of the 16.1 era reads the first header in its place (H10).
+
+    iPXE keeps a connection only when it is told to (ipxe httpcore.c, HTTP_RESPONSE_KEEPALIVE).
+    """
+    return {
+        "Content-Length": str(length),
+        "Content-Type": kind,
+        "Connection": "keep-alive" if request.keep_alive and not is_last else "close",
+        "Server": SERVER,
+    }
+
+
+async def send(
+    request: web.BaseRequest,
+    status: int,
+    body: bytes,
+    kind: str,
+    *,
+    is_last: bool = False,
+    extra: Mapping[str, str] = MappingProxyType({}),
+) -> web.StreamResponse:
+    """Write a whole short answer; `is_last` closes the connection behind it."""
+    head = headers(request, len(body), kind, is_last=is_last) | dict(extra)
+    if status == 304:  # RFC 9110 15.4.5: has no body, and so no length but the file's own
+        del head["Content-Length"], head["Content-Type"]
+    response = web.Response(status=status, body=body, headers=head)
+    if is_last:
+        response.force_close()
+    await response.prepare(request)
+    await response.write_eof()
+    return response
+
+
+async def sendfile(request: web.BaseRequest, file: BinaryIO, part: range) -> int:
+    """How many bytes the kernel took; fewer than asked for where the peer left or the file shrank.
+
+    In slices: a single call goes on for as long as a fast peer drains the socket, and DHCP waits on this loop.
+    Smaller ones cost more CPU than they save waiting (1 MiB: twice as much a GB).
+    """
+    loop, gone = asyncio.get_running_loop(), 0
+    while gone < len(part):
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            break
+        count = min(SLICE, len(part) - gone)
+        try:
+            taken = await loop.sendfile(transport, file, part.start + gone, count)
+        except (OSError, RuntimeError):  # RuntimeError: the transport closed meanwhile
+            break
+        gone += taken
+        if taken < count:
+            break
+    return gone
+
+
+async def read_body(request: web.BaseRequest, limit: int) -> bytes | None:
+    """The body; None when it is longer than `limit`."""
+    if (request.content_length or 0) > limit:
+        return None
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # else curl waits a second
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > limit:
+            return None
+    return bytes(body)
+
+
+def line(text: str) -> bytes:
+    """A reason as the one line of a plain text body."""
+    return " ".join(text.split())[:MAX_REASON].encode() + b"\n"
