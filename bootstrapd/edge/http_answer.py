@@ -29,11 +29,11 @@ CONTENT_TYPES: Final = MappingProxyType(
 TEXT: Final = "text/plain; charset=utf-8"
 JSON: Final = "application/json"
 MAX_REASON: Final = 300  # characters
-SLICE: Final = 16 << 20  # bytes of a file before others get their turn
+SLICE: Final = 16 << 20  # bytes of a file, before others get their turn
 
 
 def open_file(reply: FileReply) -> tuple[BinaryIO, int, str]:
-    """The file, its size and its tag: the sha256 where it is known. OSError: not there, or not what was said."""
+    """The file, its size and its tag: the sha256 where known. OSError: not there, or not what was said."""
     file = reply.path.open("rb", buffering=0)
     info = os.fstat(file.fileno())
     if not stat.S_ISREG(info.st_mode) or reply.size not in (-1, info.st_size):
