@@ -50,7 +50,7 @@ class Writer:
         own = setup.book.profiles[host.profile].kernel_params if host else ()
         mark = f"?for={mac.hexhyp}"
         # The overlay comes first: Linux's EFI stub joins initrds without a gap, and the kernel takes a plain
-        # archive only at a multiple of 4, which the overlay's length is and a compressed initrd's need not be.
+        # archive only at a multiple of 4, which the overlay's own length is and a compressed initrd's need not be.
         return {
             "image": name,
             "kernel": f"{image.kernel}{mark}",

@@ -13,7 +13,7 @@ from rack import need
 
 _OVMF: Final = "/usr/share/OVMF"
 
-_NO_PXE6: Final = (("IPv6PXESupport", "no"),)  # it would take a minute before the next boot option has its turn
+_NO_IPV6: Final = (("IPv6Support", "no"),)  # each IPv6 option takes a minute before the next has its turn
 
 
 class Firmware(NamedTuple):
@@ -30,19 +30,19 @@ class Firmware(NamedTuple):
 
 FIRMWARE: Final = {
     "bios-ipxe": Firmware("BIOS, iPXE ROM", rom=True),
-    "ovmf-pxe": Firmware("UEFI PXE", "OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd", settings=_NO_PXE6),
+    "ovmf-pxe": Firmware("UEFI PXE", "OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd", settings=_NO_IPV6),
     "ovmf-http": Firmware(
         "UEFI HTTP boot",
         "OVMF_CODE_4M.fd",
         "OVMF_VARS_4M.fd",
-        settings=(*_NO_PXE6, ("IPv4PXESupport", "no")),
+        settings=(*_NO_IPV6, ("IPv4PXESupport", "no")),
     ),
     "ovmf-secureboot": Firmware(
         "UEFI PXE, Secure Boot",
         "OVMF_CODE_4M.secboot.fd",
         "OVMF_VARS_4M.ms.fd",
         secure=True,
-        settings=_NO_PXE6,
+        settings=_NO_IPV6,
         memory_mb=1024,
     ),
 }

@@ -55,14 +55,10 @@ class Lines:
             while (found := self.find(pattern)) is None:
                 left = deadline - time.monotonic()
                 instead = self.find(unless) if unless else None
-                if self.ended or instead or left <= 0:
-                    why = (
-                        f"but {instead.text!r}"
-                        if instead
-                        else "and it has ended"
-                        if self.ended
-                        else f"in {timeout_s:.0f} s"
-                    )
+                if instead:
+                    raise NotSeenError(f"{self.name}: {pattern!r} not seen, but {instead.text!r}")
+                if self.ended or left <= 0:
+                    why = "and it has ended" if self.ended else f"in {timeout_s:.0f} s"
                     raise NotSeenError(f"{self.name}: {pattern!r} not seen, {why}")
                 self._news.wait(left)
         return found
