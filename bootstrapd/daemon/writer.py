@@ -49,8 +49,9 @@ class Writer:
         image = setup.images[name]
         own = setup.book.profiles[host.profile].kernel_params if host else ()
         mark = f"?for={mac.hexhyp}"
-        # The overlay comes first: Linux's EFI stub joins initrds without a gap, and the kernel takes a plain
-        # archive only at a multiple of 4, which the overlay's own length is and a compressed initrd's need not be.
+        # The overlay comes first: Linux's EFI stub joins initrds without a gap, and the kernel takes a
+        # plain archive only at a multiple of 4: the overlay's length is one, a compressed initrd's need not be.
+        # BOOTIF, as PXELINUX has it: the card it boots from, for the agent of a machine with several.
         return {
             "image": name,
             "kernel": f"{image.kernel}{mark}",
@@ -59,5 +60,5 @@ class Writer:
                 f"/overlay/{token.overlay}.cpio",
                 *(f"/images/{name}/{file}{mark}" for file in image.initrds),
             ],
-            "cmdline": " ".join((image.cmdline, *own)).strip(),
+            "cmdline": " ".join((image.cmdline, *own, f"BOOTIF=01-{mac.hexhyp}")).strip(),
         }

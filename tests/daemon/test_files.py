@@ -109,6 +109,14 @@ def test_kernel_and_initrd_are_on_the_script_with_the_profiles_parameters() -> N
     text = script(world)
     assert "console=ttyS0 quiet console=tty0" in text
     assert "http://10.77.0.2/images/installer/bzImage?for=52-54-00-77-00-10" in text
+    assert "BOOTIF=01-52-54-00-77-00-10" in text, "the agent of a machine with several cards says which one"
+
+
+def test_I13_the_overlay_is_the_first_initrd(world: World) -> None:
+    """Behind a compressed one whose length is no multiple of 4, the kernel would not find it."""
+    text = script(world)
+    assert "initrd=overlay initrd=initrd0" in text
+    assert text.index("initrd --name overlay") < text.index("initrd --name initrd0")
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ class Lines:
         return next((line for line in self.all() if re.search(pattern, line.text)), None)
 
     def wait_for(self, pattern: str, timeout_s: float, unless: str = "") -> Line:
-        """The first line that matches, from the beginning on. NotSeenError: it did not come in time, or cannot come.
+        """The first line that matches, from the beginning on. NotSeenError: not in time, or not any more.
 
         `unless`: a line that matches this one means that there is nothing left to wait for.
         """
