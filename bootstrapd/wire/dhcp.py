@@ -26,12 +26,13 @@ from bootstrapd.wire.dhcp_packet import (
     describe,
     parse,
 )
-from bootstrapd.wire.pxe import OFFER
+from bootstrapd.wire.pxe import OFFER, Options
 
 __all__ = [
     "BROADCAST",
     "REPLY",
     "REQUEST",
+    "Options",
     "Packet",
     "Template",
     "build",
