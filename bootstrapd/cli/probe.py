@@ -80,7 +80,7 @@ def _walk(interface: str, mac: str | None, arch: str, timeout: float, *, http: b
             Fetcher(wire.address, timeout_s=min(timeout, 5.0)),
             persona,
             machine,
-            patience=firmware.Patience(timeout_s=timeout),
+            timeout_s=timeout,
             causes=(surroundings.HEARS_ONLY_OTHERS,) if link.serves_here() else (),
         )
 

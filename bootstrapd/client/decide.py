@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Final
-from urllib.parse import urlsplit
 
 from msgspec import Struct, structs
 
+from bootstrapd.client import urls
 from bootstrapd.client.answers import NO_ADDRESS, Answer
 from bootstrapd.client.personas import Family, Options, Persona
 
@@ -24,11 +24,10 @@ HTTP_CLIENT: Final = "HTTPClient"
 DISCOVERY_CONTROL: Final = 6
 BOOT_SERVERS: Final = 8
 BOOT_MENU: Final = 9
-MENU_PROMPT: Final = 10
 BOOT_ITEM: Final = 71
 DISCOVERY_TAGS: Final = frozenset(range(6, 11))
-ONLY_LISTED_SERVERS: Final = 4  # bits of tag 6
-USE_THIS_FILE: Final = 8
+USE_THIS_FILE: Final = 8  # bit 3 of tag 6
+MOST_OFFERS: Final = 16  # edk2 keeps no more
 NEVER: Final = 60.0  # edk2 and iPXE alike have given up by then
 _SAYS_NO_OFFER: Final = {
     Family.EDK2_PXE: "PXE-E16: No valid offer received.",
@@ -139,11 +138,16 @@ def _ask(offer: Answer, at_s: float, others: tuple[Answer, ...], why: str) -> As
 def _edk2_pxe(persona: Persona, offers: Sequence[Answer]) -> Step:
     """At the end of each window, by kind of offer, not by arrival; nothing chosen = the next, longer window."""
     for end in (*persona.sends_at_s[1:], NEVER):
-        heard = [offer for offer in offers if offer.at_s < end and offer.option(54)]
+        heard = _identified(offers, end)
         if step := _edk2_choice(heard, end):
             return step
     why = _why_none(offers, "option 60 = PXEClient and option 54")
     return GiveUp(_SAYS_NO_OFFER[persona.family], NEVER, why)
+
+
+def _identified(offers: Sequence[Answer], end: float) -> list[Answer]:
+    """What came before `end` and says who sent it (row 19, h12)."""
+    return [offer for offer in offers if offer.at_s < end and offer.server_id != NO_ADDRESS][:MOST_OFFERS]
 
 
 def _edk2_choice(offers: Sequence[Answer], at_s: float) -> Step | None:
@@ -226,16 +230,13 @@ def _ipxe_choice(dhcp: Answer, proxy: Answer | None, at_s: float, offers: Sequen
         return _ipxe_file([dhcp], at_s) or GiveUp(
             "Nothing to boot", at_s, _why_none(offers, "option 60 = PXEClient")
         )
-    if not _is_complete(proxy):
+    if not _is_complete(proxy) and proxy.server_id != NO_ADDRESS:
         why = f"{proxy.server} says PXEClient without both a next server (siaddr) and a file name"
-        alone = _ipxe_file([dhcp], at_s)
-        return AskBootServer(proxy.server_id, proxy, at_s, why, fallback=alone)
+        return AskBootServer(proxy.server_id, proxy, at_s, why, fallback=_ipxe_file([dhcp], at_s))
     if _shows_menu(proxy):
         return _ask_from_menu(proxy, at_s)
     named = _ipxe_file([dhcp, proxy], at_s)
-    return named or GiveUp(
-        "Nothing to boot", at_s, f"{dhcp.server} names a file without a next server (siaddr)"
-    )
+    return named or GiveUp("Nothing to boot", at_s, "a file is named without a next server (siaddr)")
 
 
 def _shows_menu(proxy: Answer) -> bool:
@@ -248,7 +249,7 @@ def _ipxe_file(settings: Sequence[Answer], at_s: float) -> TakeFile | None:
     """The first that names a file, by priority (175.1), the DHCP server's before the proxy's (28, I6)."""
     ranked = sorted(settings, key=_priority, reverse=True)
     named = next((answer for answer in ranked if answer.boot_file), None)
-    if named is None or (named.next_server == NO_ADDRESS and not urlsplit(named.boot_file).scheme):
+    if named is None or (named.next_server == NO_ADDRESS and not urls.split(named.boot_file).scheme):
         return None
     why = "only this answer names a file"
     if len({answer.server for answer in settings if answer.boot_file}) > 1:
@@ -267,10 +268,10 @@ def _is_complete(answer: Answer) -> bool:
 
 def _edk2_http(persona: Persona, offers: Sequence[Answer]) -> Step:
     for end in (*persona.sends_at_s[1:], NEVER):
-        heard = [offer for offer in offers if offer.at_s < end and offer.option(54)]
+        heard = _identified(offers, end)
         if taken := _http_choice(heard):
             why = f"{taken.server} says HTTPClient (option 60) and names a URL"
-            return TakeFile(urlsplit(taken.boot_file).hostname or "", taken.boot_file, taken, end, why)
+            return TakeFile(urls.host(taken.boot_file), taken.boot_file, taken, end, why)
     why = _why_none(offers, "option 60 = HTTPClient, option 54 and a URL")
     return GiveUp(_SAYS_NO_OFFER[persona.family], NEVER, why)
 
@@ -280,20 +281,13 @@ def _http_choice(offers: Sequence[Answer]) -> Answer | None:
     dhcp = [offer for offer in offers if offer.gives_address]
     with_url = [offer for offer in offers if _is_http(offer)]
     has_dns = any(offer.option(6) for offer in dhcp)
-    usable = [offer for offer in with_url if has_dns or is_ip_url(offer.boot_file)]
-    ranked = sorted(usable, key=lambda offer: (not offer.gives_address, not is_ip_url(offer.boot_file)))
+    usable = [offer for offer in with_url if has_dns or urls.has_address(offer.boot_file)]
+    ranked = sorted(usable, key=lambda offer: (not offer.gives_address, not urls.has_address(offer.boot_file)))
     return ranked[0] if ranked and dhcp else None
 
 
 def _is_http(offer: Answer) -> bool:
-    is_url = urlsplit(offer.boot_file).scheme in ("http", "https")
-    return offer.vendor_class.startswith(HTTP_CLIENT) and is_url
-
-
-def is_ip_url(url: str) -> bool:
-    """Whether the URL's host is an IPv4 literal."""
-    host = urlsplit(url).hostname or ""
-    return host.replace(".", "").isdecimal() and host.count(".") == 3
+    return offer.vendor_class.startswith(HTTP_CLIENT) and urls.is_http(offer.boot_file)
 
 
 def _why_none(offers: Sequence[Answer], wanted: str) -> str:

@@ -13,7 +13,6 @@ import socket
 import struct
 import time
 from typing import Final
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 from tftpy import TftpClient
@@ -21,6 +20,7 @@ from tftpy.TftpPacketFactory import TftpPacketFactory
 from tftpy.TftpPacketTypes import TftpPacketDAT, TftpPacketERR, TftpPacketOACK, TftpPacketRRQ
 from tftpy.TftpShared import TftpException
 
+from bootstrapd.client import urls
 from bootstrapd.client.answers import NO_ADDRESS
 from bootstrapd.client.rules import Finding, Severity
 
@@ -118,7 +118,7 @@ class Fetcher:
     def head_and_get(self, url: str) -> Fetch:
         """UEFI HTTP boot: HEAD, then GET on the same connection."""
         began = time.monotonic()
-        server = urlsplit(url).hostname or ""
+        server = urls.host(url)
         broken: list[Finding] = []
         try:
             connection = self._connect(url)
@@ -171,7 +171,7 @@ class Fetcher:
         return Fetch(url=url, how=method, size_bytes=size, took_s=time.monotonic() - began, body=kept)
 
     def _connect(self, url: str) -> http.client.HTTPConnection:
-        parts = urlsplit(url)
+        parts = urls.split(url)
         if parts.scheme != "http" or not parts.hostname:
             raise ValueError(f"only http:// is tried here, not {parts.scheme or 'a path'}")
         source = (self.source, 0) if self.source else None
@@ -217,7 +217,7 @@ def _option_findings(server: str, answer: object, asked: dict[str, int]) -> list
 def _ask(
     connection: http.client.HTTPConnection, method: str, url: str, headers: dict[str, str]
 ) -> http.client.HTTPResponse:
-    parts = urlsplit(url)
+    parts = urls.split(url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     connection.putrequest(method, target, skip_accept_encoding=True)
     for name, value in headers.items():
@@ -245,7 +245,7 @@ def _read(response: http.client.HTTPResponse) -> tuple[int, bytes]:
 def _head_findings(server: str, url: str, head: http.client.HTTPResponse) -> list[Finding]:
     found = []
     content_type = head.headers.get_content_type()
-    if content_type != EFI_TYPE and not urlsplit(url).path.lower().endswith(".efi"):
+    if content_type != EFI_TYPE and not urls.is_efi(url):
         sentence = f"Content-Type {content_type} and a path without .efi: edk2 does not load it"
         found.append(Finding("H8", Severity.WRONG, server, sentence))
     if head.status == 200 and "Content-Length" not in head.headers:

@@ -27,6 +27,7 @@ from bootstrapd.client.rules import Finding, Severity, Talk
 from bootstrapd.model import Mac
 
 DEFAULT_TIMEOUT_S: Final = 12.0  # edk2's second window: a late answer is still seen, and said to be late
+MOST_ANSWERS: Final = 64  # to one question: more is a flood
 
 
 class Wire(Protocol):
@@ -36,7 +37,7 @@ class Wire(Protocol):
 
     def now(self) -> float: ...
     def send(self, frame: bytes) -> None: ...
-    def ask(self, server: str, port: int, payload: bytes) -> None: ...
+    def ask(self, server: str, port: int, payload: bytes) -> str: ...
     def receive(self, until: float) -> bytes | None: ...
 
 
@@ -53,25 +54,21 @@ class Walk(Struct, frozen=True, kw_only=True):
     verdict: str
 
 
-class Patience(Struct, frozen=True, kw_only=True):
-    """`timeout_s` ends every wait; it hears who else answers for `listen_s`, or the firmware's own window."""
-
-    timeout_s: float = DEFAULT_TIMEOUT_S
-    listen_s: float | None = None
-
-
 def walk(
     wire: Wire,
     files: Files,
     persona: Persona,
     mac: Mac,
     *,
-    patience: Patience = Patience(),  # noqa: B008 - a frozen value
+    timeout_s: float = DEFAULT_TIMEOUT_S,
     causes: Sequence[str] = (),
     xid: Callable[[], int] = lambda: random.getrandbits(32),
 ) -> Walk:
-    """Walks as far as the machine would. `causes` are the caller's own guesses should nobody answer."""
-    machine = _Machine(wire, files, mac, patience, tuple(causes), xid)
+    """Walks as far as the machine would; `timeout_s` ends every wait.
+
+    `causes` are the caller's own guesses should nobody answer. EdgeError where the interface fails.
+    """
+    machine = _Machine(wire, Loader(files, mac), mac, timeout_s, tuple(causes), xid)
     outcome = machine.boot(persona)
     order = list(Severity)
     return Walk(
@@ -80,14 +77,10 @@ def walk(
         talks=tuple(machine.talks),
         fetches=tuple(machine.loader.fetches),
         said=tuple(machine.loader.said),
-        findings=tuple(sorted(_once(machine.findings), key=lambda finding: order.index(finding.severity))),
+        findings=tuple(sorted(machine.findings, key=lambda finding: order.index(finding.severity))),
         boots=outcome.boots,
         verdict=outcome.verdict,
     )
-
-
-def _once(found: Sequence[Finding]) -> list[Finding]:
-    return list(dict.fromkeys(found))
 
 
 class _Machine:
@@ -96,24 +89,26 @@ class _Machine:
     def __init__(
         self,
         wire: Wire,
-        files: Files,
+        loader: Loader,
         mac: Mac,
-        patience: Patience,
+        timeout_s: float,
         causes: tuple[str, ...],
         xid: Callable[[], int],
     ) -> None:
         self.wire = wire
+        self.loader = loader
         self.mac = mac
-        self.patience = patience
+        self.timeout_s = timeout_s
         self.causes = causes
         self.xid = xid
-        self.loader = Loader(files, mac)
         self.talks: list[Talk] = []
         self._found: list[Finding] = []
 
     @property
     def findings(self) -> list[Finding]:
-        return [*self._found, *(finding for fetch in self.loader.fetches for finding in fetch.findings)]
+        """Each once: a server may break a rule in every answer."""
+        of_files = (finding for fetch in self.loader.fetches for finding in fetch.findings)
+        return list(dict.fromkeys((*self._found, *of_files)))
 
     def boot(self, persona: Persona) -> Outcome:
         """Asks, loads, and where that was an iPXE asks again as iPXE: as the machine does."""
@@ -161,23 +156,17 @@ class _Machine:
         frame = packets.discover(persona, self.mac, xid)
 
         def is_decided(heard: list[Answer], passed_s: float) -> bool:
-            step = decide.after_offers(persona, heard)
-            return not isinstance(step, GiveUp) or step.at_s <= passed_s
+            return decide.after_offers(persona, heard).at_s <= passed_s
 
+        # Who else answers is heard in the first conversation; a second one is as short as the machine makes it.
         return self._exchange(
             xid,
             persona.sends_at_s,
             lambda: self.wire.send(frame),
             is_decided,
-            listen_s=self._listen_s(persona),
-            ends_s=self.patience.timeout_s,
+            listen_s=0.0 if self.talks else persona.window_s,
+            ends_s=self.timeout_s,
         )
-
-    def _listen_s(self, persona: Persona) -> float:
-        """All others are heard in the first conversation; a second one is as short as the machine makes it."""
-        if self.talks:
-            return 0.0
-        return persona.window_s if self.patience.listen_s is None else self.patience.listen_s
 
     def _ask_boot_server(self, persona: Persona, asked: AskBootServer) -> list[Answer]:
         xid = self.xid()
@@ -188,7 +177,9 @@ class _Machine:
             return isinstance(decide.after_boot_server(persona, asked, heard), TakeFile)
 
         def send() -> None:
-            self.wire.ask(asked.server, persona.boot_server_port, payload)
+            if trouble := self.wire.ask(asked.server, persona.boot_server_port, payload):
+                sentence = f"{asked.server} cannot be asked on port 4011 from here: {trouble}"
+                self._found.append(Finding("P8", Severity.WRONG, asked.offer.server, sentence))
 
         return self._exchange(
             xid,
@@ -196,7 +187,7 @@ class _Machine:
             send,
             is_decided,
             listen_s=0.0,
-            ends_s=min(persona.boot_server_gives_up_s, self.patience.timeout_s),
+            ends_s=min(persona.boot_server_gives_up_s, self.timeout_s),
         )
 
     def _exchange(
@@ -210,22 +201,21 @@ class _Machine:
         ends_s: float,
     ) -> list[Answer]:
         """Sends at its times until decided, hears for `listen_s` at least; leaves out what answers others."""
-        began = self.wire.now()
-        to_send = [at_s for at_s in sends_at_s if at_s < ends_s]
+        began = now = self.wire.now()
+        to_send = [began + at_s for at_s in sends_at_s if at_s < ends_s]
         heard: list[Answer] = []
-        while (passed_s := self.wire.now() - began) < ends_s:
-            if heard and is_decided(heard, passed_s):
+        while now < began + ends_s:
+            if heard and is_decided(heard, now - began):
                 to_send.clear()
-                if passed_s >= listen_s:
+                if now - began >= listen_s:
                     break
-            if to_send and to_send[0] <= passed_s:
+            if to_send and to_send[0] <= now:
                 to_send.pop(0)
                 send()
-                continue
-            until_s = min([*to_send[:1], ends_s, passed_s + _LOOK_EVERY_S])
-            frame = self.wire.receive(began + until_s)
-            answer = answers.read(frame, self.wire.now() - began) if frame else None
-            if answer is not None and answer.xid == xid:
+            frame = self.wire.receive(min([*to_send[:1], began + ends_s, now + _LOOK_EVERY_S]))
+            now = self.wire.now()
+            answer = answers.read(frame, now - began) if frame else None
+            if answer is not None and answer.xid == xid and len(heard) < MOST_ANSWERS:
                 heard.append(answer)
         return heard
 

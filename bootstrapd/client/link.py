@@ -82,14 +82,15 @@ class Link:
                 f"{self.interface} does not send: {error.strerror}; is it up? (ip link show)"
             ) from error
 
-    def ask(self, server: str, port: int, payload: bytes) -> None:
-        """UDP to `server`:4011 from our own address and `port`: the kernel finds the way there."""
+    def ask(self, server: str, port: int, payload: bytes) -> str:
+        """UDP to `server`:4011 from our own address and `port`; why the kernel cannot, "" when it did."""
         if port not in self._asking:
             self._asking[port] = self._bind(port)
         try:
             self._asking[port].sendto(payload, (server, 4011))
         except OSError as error:
-            raise EdgeError(f"cannot reach {server} from {self.address}: {error.strerror}") from error
+            return f"{error.strerror}"
+        return ""
 
     def _bind(self, port: int) -> socket.socket:
         """DHCP clients and servers on this host hold 68 and 4011 too, and share them by SO_REUSEADDR."""

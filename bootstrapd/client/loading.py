@@ -9,11 +9,10 @@ from __future__ import annotations
 import posixpath
 import re
 from typing import Final, Protocol
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from bootstrapd.client import script
+from bootstrapd.client import script, urls
 from bootstrapd.client.decide import TakeFile
 from bootstrapd.client.fetch import Fetch
 from bootstrapd.client.personas import Family, Persona
@@ -60,7 +59,7 @@ class Loader:
             )
         if not got.is_ok:
             return Outcome(boots=False, verdict=f"it does not boot: {got.url} cannot be loaded: {got.error}")
-        if not _IPXE_NAMES.search(posixpath.basename(urlsplit(got.url).path)):
+        if not _IPXE_NAMES.search(posixpath.basename(urls.split(got.url).path)):
             return Outcome(boots=True, verdict=f"it starts {got.url} ({got.size_bytes} bytes)")
         return got
 
@@ -68,13 +67,13 @@ class Loader:
         """autoexec.ipxe beside the program (I9): how it ends, None when there is none or nobody asks for it."""
         if not persona.asks_autoexec:
             return None
-        url = _join(program.url, "autoexec.ipxe")
+        url = urls.join(program.url, "autoexec.ipxe")
         got = self._load(persona, url)
         return self._run(persona, got, [url]) if got.is_ok else None
 
     def ipxe(self, persona: Persona, server: str, file: str) -> Outcome:
         """What iPXE does with the file name it was given."""
-        url = file if urlsplit(file).scheme else f"tftp://{server}/{file.lstrip('/')}"
+        url = file if urls.split(file).scheme else f"tftp://{server}/{file.lstrip('/')}"
         return self._follow(persona, url, [])
 
     def _follow(self, persona: Persona, url: str, seen: list[str]) -> Outcome:
@@ -95,12 +94,12 @@ class Loader:
             return failed
         match actions[-1] if actions else None:
             case script.Chain(url):
-                return self._follow(persona, _join(got.url, url), seen)
+                return self._follow(persona, urls.join(got.url, url), seen)
             case script.Boot():
                 kernel = next(
                     (action.url for action in actions if isinstance(action, script.Kernel)), "nothing"
                 )
-                return Outcome(boots=True, verdict=f"it boots {_join(got.url, kernel)}")
+                return Outcome(boots=True, verdict=f"it boots {urls.join(got.url, kernel)}")
             case script.LocalDisk(how):
                 return Outcome(boots=True, verdict=f"it starts its own disk ({how})")
             case script.Exit(status):
@@ -113,13 +112,13 @@ class Loader:
         """HEAD for the kernel and each initrd: a GET would cost the server hundreds of megabytes."""
         for action in actions:
             if isinstance(action, (script.Kernel, script.Initrd)):
-                got = self._keep(self.files.head(_join(base, action.url)))
+                got = self._keep(self.files.head(urls.join(base, action.url)))
                 if not got.is_ok:
                     return Outcome(boots=False, verdict=f"it does not boot: {got.url}: {got.error}")
         return None
 
     def _load(self, persona: Persona, url: str) -> Fetch:
-        parts = urlsplit(url)
+        parts = urls.split(url)
         if parts.scheme == "tftp":
             got = self.files.tftp(
                 parts.hostname or "", parts.path.lstrip("/"), persona.tftp_blksize, asks_size_first=False
@@ -148,12 +147,3 @@ class Loader:
             "platform": "efi" if row.is_uefi else "pcbios",
             "efi/SecureBoot": "00" if row.is_uefi else "",
         }
-
-
-def _join(base: str, target: str) -> str:
-    """A script's target as a URL; relative ones start where the script was (also for tftp://)."""
-    if urlsplit(target).scheme:
-        return target
-    parts = urlsplit(base)
-    path = target if target.startswith("/") else posixpath.join(posixpath.dirname(parts.path), target)
-    return f"{parts.scheme}://{parts.netloc}{posixpath.normpath(path)}" if path else base

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Final
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from bootstrapd.client import urls
 from bootstrapd.client.answers import BROADCAST, NO_ADDRESS, Answer
 from bootstrapd.client.decide import (
     ACK,
@@ -23,13 +23,13 @@ from bootstrapd.client.decide import (
     PXE_CLIENT,
     AskBootServer,
     Step,
-    is_ip_url,
 )
 from bootstrapd.client.personas import Family, Persona
 from bootstrapd.model import Mac
 
 LEASE_OPTIONS: Final = (1, 3, 6, 51, 58, 59)
 SMALLEST_SIZE: Final = 300
+NO_UUID: Final = bytes(17)  # option 97 as we send it: type 0, no identity
 LARGEST_SIZE: Final = 1472  # option 57 as every recorded firmware sends it
 
 
@@ -116,7 +116,7 @@ def boot_class(answer: Answer) -> str:
 
 
 def _names_url(answer: Answer) -> bool:
-    return urlsplit(answer.boot_file).scheme in ("http", "https")
+    return urls.is_http(answer.boot_file)
 
 
 def _has_discovery(answer: Answer) -> bool:
@@ -151,7 +151,7 @@ EVERY_ANSWER: Final = (
     Row(
         "P14",
         "it answers with another option 97 (UUID) than it was asked with",
-        lambda _, a: len(a.option(97) or bytes(17)) != 17,
+        lambda _, a: (a.option(97) or NO_UUID) != NO_UUID,
     ),
 )
 BOOT_OFFERS: Final = (
@@ -228,13 +228,13 @@ BOOT_OFFERS: Final = (
     Row(
         "H4",
         "the URL {a.boot_file} has a name, not an address: it needs the site's DNS to reach the machine",
-        lambda _, a: _names_url(a) and not is_ip_url(a.boot_file),
+        lambda _, a: _names_url(a) and not urls.has_address(a.boot_file),
         concerns=HTTP | IPXE,
     ),
     Row(
         "H8",
         "the URL's path does not end in .efi: it must come with Content-Type application/efi",
-        lambda _, a: _names_url(a) and not urlsplit(a.boot_file).path.lower().endswith(".efi"),
+        lambda _, a: _names_url(a) and not urls.is_efi(a.boot_file),
         concerns=HTTP,
     ),
     Row("H11", "the URL is longer than 255 bytes", lambda _, a: len(a.boot_file) > 255, concerns=HTTP),

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Final
-from urllib.parse import urlsplit
 
+from bootstrapd.client import urls
 from bootstrapd.client.answers import Answer
 from bootstrapd.client.decide import GiveUp, TakeFile
 from bootstrapd.client.rules import Finding, Severity, Talk, boot_class, is_boot_answer, is_proxy
@@ -134,8 +134,7 @@ def _wrong_program(talk: Talk) -> Iterable[Finding]:
     if not isinstance(talk.step, TakeFile) or talk.persona.is_ipxe:
         return
     is_uefi = ARCHES[talk.persona.arch].is_uefi
-    is_efi = urlsplit(talk.step.file).path.lower().endswith(".efi")
-    if is_efi != is_uefi:
+    if urls.is_efi(talk.step.file) != is_uefi:
         wanted = "an EFI program (.efi)" if is_uefi else "a BIOS program (.kpxe, .pxe, .0)"
         sentence = f"{talk.step.file!r} does not look like {wanted}"
         yield Finding("P13", Severity.RISK, talk.step.answer.server, sentence)

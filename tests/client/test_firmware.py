@@ -8,7 +8,6 @@ import pytest
 
 from bootstrapd.client import firmware, personas
 from bootstrapd.client.decide import TakeFile
-from bootstrapd.client.firmware import Patience
 from bootstrapd.client.personas import Persona
 
 from .captures import HTTP_CLIENT, MAC, PXE_CLIENT, TAKE_THIS, frame
@@ -44,10 +43,12 @@ class FakeWire:
     def send(self, frame: bytes) -> None:
         self._serve(67, frame[42:])
 
-    def ask(self, server: str, port: int, payload: bytes) -> None:
-        assert server.startswith("10.77.0.")
+    def ask(self, server: str, port: int, payload: bytes) -> str:
         assert port in (68, 4011)
+        if not server.startswith("10.77.0."):
+            return "Network is unreachable"
         self._serve(4011, payload)
+        return ""
 
     def _serve(self, port: int, payload: bytes) -> None:
         self.sent.append((self.time - 100.0, port))
@@ -100,7 +101,7 @@ def walk(
 ) -> tuple[firmware.Walk, FakeWire]:
     fake = FakeWire(*servers, **wire)
     table = FakeFiles({url: body.encode() for url, body in files.items()}, [])
-    found = firmware.walk(fake, table, persona, MAC, patience=Patience(timeout_s=12.0), xid=lambda: XID)
+    found = firmware.walk(fake, table, persona, MAC, xid=lambda: XID)
     return found, fake
 
 
@@ -215,6 +216,37 @@ def test_a_late_answer_is_taken_in_the_next_window_and_said() -> None:
     assert isinstance(step, TakeFile)
     assert step.at_s == pytest.approx(12.0, abs=0.1)
     assert "I4" in [finding.rule for finding in found.findings]
+
+
+def test_P8_a_boot_server_that_cannot_be_reached() -> None:
+    def elsewhere(port: int, _: bytes) -> Sequence[tuple[float, bytes]]:
+        return [(0.002, frame(PXE_CLIENT, xid=XID, siaddr="192.0.2.1"))] if port == 67 else []
+
+    found, _ = walk(personas.edk2_pxe(7), dhcp, elsewhere)
+    sentences = {finding.rule: finding.sentence for finding in found.findings}
+    assert sentences["P8"] == "192.0.2.1 cannot be asked on port 4011 from here: Network is unreachable"
+
+
+def test_a_second_conversation_waits_for_the_proxy_as_long_as_ipxe_does() -> None:
+    """I6: the site's own file name is not taken only because its answer came first."""
+
+    def site_with_file(port: int, _: bytes) -> Sequence[tuple[float, bytes]]:
+        offer = frame(xid=XID, source="10.77.0.1", yiaddr="10.77.0.150", siaddr="10.77.0.1", file=b"x")
+        return [(0.001, offer)] if port == 67 else []
+
+    def slow(port: int, payload: bytes) -> Sequence[tuple[float, bytes]]:
+        return [(0.9, found) for _, found in appliance(port, payload)]
+
+    found, _ = walk(personas.edk2_pxe(7), site_with_file, slow)
+    assert found.boots
+
+
+def test_a_flood_of_answers_is_cut_short() -> None:
+    def flood(port: int, _: bytes) -> Sequence[tuple[float, bytes]]:
+        return [(0.01, frame(PXE_CLIENT, xid=XID))] * 500 if port == 67 else []
+
+    found, _ = walk(personas.ipxe_rom(), dhcp, flood)
+    assert len(found.talks[0].offers) == firmware.MOST_ANSWERS
 
 
 def test_the_worst_is_said_first() -> None:
