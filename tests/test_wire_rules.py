@@ -65,6 +65,7 @@ CODE_PATTERNS: Final = (
     r'Silence\(\s*code="([A-Z_]+)"',
     r'Notice\(\s*"([A-Z_]+)"',
     r'Refusal\(\s*"([A-Z_]+)"',
+    r'Finding\(\s*"([A-Z_]{4,})"',  # probe's codes; its rule ids are checked above
     r'^NBP_WITHOUT_SCRIPT: Final = "([A-Z_]+)"',
 )
 
