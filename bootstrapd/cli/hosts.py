@@ -187,22 +187,9 @@ def _views(site: Site) -> list[HostView]:
     if daemon is not None:
         return daemon.get("/v1/hosts", list[HostView]) or []
     from bootstrapd.cli import folder
+    from bootstrapd.policy.views import of_host
 
-    return [_view(host) for _, host in sorted(folder.read_book(site).hosts.items())]
-
-
-def _view(host: Host) -> HostView:
-    from bootstrapd.model.view import HostView
-
-    return HostView(
-        name=host.name,
-        profile=host.profile,
-        macs=host.macs,
-        uuid=host.uuid,
-        serial=host.serial,
-        labels=host.labels,
-        source=host.source,
-    )
+    return [of_host(host, None) for _, host in sorted(folder.read_book(site).hosts.items())]
 
 
 def _find(site: Site, name: str) -> HostView:

@@ -128,11 +128,12 @@ def remove(site: Site, name: str) -> None:
     """
     from bootstrapd.cli import out
     from bootstrapd.cli.folder import take_up
+    from bootstrapd.policy.views import users
 
     site.images.remove(name)
     take_up(site)
-    users = _profiles(_book(site), name)
-    then = f"; profile {', '.join(users)} names it: its hosts cannot boot until it is back" if users else ""
+    missed_by = ", ".join(users(_book(site), name))
+    then = f"; profile {missed_by} names it: its hosts cannot boot until it is back" if missed_by else ""
     out.say(f"{name} is removed{then}")
 
 
@@ -152,44 +153,28 @@ def _source(
 
 
 def _views(site: Site, store: ImageStore) -> list[ImageView]:
-    from bootstrapd.model.view import ImageView
+    from bootstrapd.policy.views import of_image
 
     book = _book(site)
-    return [
-        ImageView(
-            name=image.name,
-            kind=image.kind,
-            arch=image.arch,
-            size_bytes=sum(image.sizes.values()),
-            kernel=image.kernel,
-            initrds=image.initrds,
-            cmdline=image.cmdline,
-            sha256=image.sha256,
-            profiles=_profiles(book, image.name),
-            folder=str(image.folder),
-        )
-        for _, image in sorted(store.images.items())
-    ]
+    return [of_image(image, book) for _, image in sorted(store.images.items())]
 
 
-def _book(site: Site) -> HostBook | None:
-    """The hosts folder, or None where it is wrong: that is no reason not to show images."""
+def _book(site: Site) -> HostBook:
+    """The hosts folder, or an empty book where it is wrong: that is no reason not to show images."""
     from bootstrapd.cli.folder import read_book
+    from bootstrapd.model import HostBook
 
     try:
         return read_book(site)
     except ConfigError:
-        return None
-
-
-def _profiles(book: HostBook | None, image: str) -> tuple[str, ...]:
-    profiles = book.profiles.values() if book else ()
-    return tuple(sorted(profile.name for profile in profiles if image in profile.images.values()))
+        return HostBook()
 
 
 def _next_step(site: Site, image: Image) -> str:
-    users = _profiles(_book(site), image.name)
-    if users:
-        return f"profile {', '.join(users)} boots it"
+    from bootstrapd.policy.views import users
+
+    profiles = users(_book(site), image.name)
+    if profiles:
+        return f"profile {', '.join(profiles)} boots it"
     folder = site.config.paths.hosts_folder / "profiles"
     return f'next: name it in a profile, {folder}/NAME.toml: image = "{image.name}"'

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from bootstrapd.daemon import views
 from bootstrapd.daemon.appliance import Appliance, of
 from bootstrapd.daemon.explain import explain
 from bootstrapd.daemon.writer import Writer
 from bootstrapd.errors import ConfigError, RefusedError
 from bootstrapd.model import Adopted, Arch, Door, Forgotten, Host, Mac, Stage
 from bootstrapd.model.view import Explained, HostView, ImageView, MachineView, StatusView
+from bootstrapd.policy import views
 from bootstrapd.policy.machine import Machine
 
 
@@ -59,7 +59,7 @@ class Operator:
 
     def images(self) -> list[ImageView]:
         setup = self._appliance.setup
-        return [views.of_image(setup.images[name], setup) for name in sorted(setup.images)]
+        return [views.of_image(setup.images[name], setup.book) for name in sorted(setup.images)]
 
     def explain(self, mac: Mac, arch: Arch | None, stage: Stage | None, door: Door | None) -> list[Explained]:
         return explain(self._appliance, self._writer, self._server(), mac, arch, stage, door)

@@ -1,8 +1,8 @@
-"""What the operator is shown of machines and hosts, made from the registry and the book."""
+"""What the operator is shown of machines, hosts and images: the same with a daemon and without."""
 
 from __future__ import annotations
 
-from bootstrapd.model import ARCHES, Host, Image
+from bootstrapd.model import ARCHES, Host, HostBook, Image
 from bootstrapd.model.view import HostView, ImageView, MachineView, NoticeView
 from bootstrapd.policy.boot import Setup
 from bootstrapd.policy.machine import Machine
@@ -51,13 +51,17 @@ def of_host(host: Host, machine: Machine | None) -> HostView:
         machine=machine.id if machine else "",
         state=machine.state if machine else None,
         last_seen=machine.last_seen if machine else 0.0,
-        why=why(machine) if machine else "no machine with its identity has asked to boot yet",
+        why=why(machine) if machine else "",
     )
 
 
-def of_image(image: Image, setup: Setup) -> ImageView:
+def users(book: HostBook, image: str) -> tuple[str, ...]:
+    """The profiles that name this image."""
+    return tuple(sorted(p.name for p in book.profiles.values() if image in p.images.values()))
+
+
+def of_image(image: Image, book: HostBook) -> ImageView:
     """An image that is served, and the profiles that name it."""
-    used = sorted(p.name for p in setup.book.profiles.values() if image.name in p.images.values())
     return ImageView(
         name=image.name,
         kind=image.kind,
@@ -67,6 +71,6 @@ def of_image(image: Image, setup: Setup) -> ImageView:
         initrds=image.initrds,
         cmdline=image.cmdline,
         sha256=image.sha256,
-        profiles=tuple(used),
+        profiles=users(book, image.name),
         folder=str(image.folder),
     )
