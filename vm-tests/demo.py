@@ -19,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the package, where it is n
 from image.build import build
 from rack import Machine, MissingError, Rack, stages
 from rack.lines import NotSeenError
-from rack.stages import NAMES
+from rack.stages import CONSOLE, WIRE
+from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -29,6 +30,7 @@ AT_ONCE = max(2, (os.cpu_count() or 2) // 2)
 DEADLINE_S = 240.0
 REFRESH_S = 0.5
 STRANGER = "(nobody's)"
+COLUMNS = tuple(name for name, _ in (*WIRE, *CONSOLE) if name not in ("registered", "own disk"))
 RACK = (  # host, firmware, MAC
     ("cim-worker-1", "bios-ipxe", "52:54:00:aa:bb:01"),
     ("cim-worker-2", "ovmf-pxe", "52:54:00:aa:bb:02"),
@@ -51,6 +53,10 @@ class Guest:
     def is_on(self) -> bool:
         return self.machine.started_at > 0
 
+    def reached(self, rack: Rack) -> dict[str, float]:
+        """Seconds after power-on, by stage."""
+        return {stage.name: stage.after_s for stage in stages(self.machine, rack.wire)} if self.is_on else {}
+
     def look(self, rack: Rack) -> None:
         """Decide whether it has arrived: registered for a host, on its own disk for a stranger."""
         if self.result or not self.is_on:
@@ -58,7 +64,7 @@ class Guest:
         if self.host == STRANGER:
             if self.machine.console.find("LOCAL DISK BOOTED"):
                 was_answered = bool(rack.wire.seen(r"from 10\.77\.0\.2", self.machine.mac))
-                self._arrive(not was_answered, "left alone, on its own disk", "was answered")
+                self._arrive(not was_answered, "left alone", "was answered")
         elif self.machine.console.find(f"registered with {URL} as "):
             right = self.machine.console.find(f"registered with {URL} as {self.host}$")
             self._arrive(bool(right), "registered", "registered as another")
@@ -71,36 +77,29 @@ class Guest:
 
 
 def table(guests: list[Guest], rack: Rack) -> Table:
-    """Host, machine, firmware, seconds per stage, result."""
-    names = [name for name in NAMES if name != "own disk"]
-    shown = Table(title="seconds after power-on", title_justify="left", title_style="dim")
-    for heading in ("host", "machine", "firmware"):
-        shown.add_column(heading, no_wrap=True)
-    for name in names:
-        shown.add_column(name, justify="right")
-    shown.add_column("result")
+    """Host and machine, firmware, seconds per stage, result."""
+    shown = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), title="seconds after power-on", title_style="dim")
+    shown.add_column("host, machine", no_wrap=True)
+    shown.add_column("firmware", max_width=9)
+    for name in COLUMNS:
+        shown.add_column(name.replace(" ", "\n"), justify="right", no_wrap=True)
+    shown.add_column("result", min_width=10)
     for guest in guests:
-        reached = (
-            {stage.name: f"{stage.after_s:.1f}" for stage in stages(guest.machine, rack.wire)}
-            if guest.is_on
-            else {}
-        )
-        shown.add_row(
-            guest.host,
-            guest.machine.mac,
-            guest.machine.label,
-            *(reached.get(name, "") for name in names),
-            said(guest),
-        )
+        reached = guest.reached(rack)
+        times = (f"{reached[name]:.1f}" if name in reached else "" for name in COLUMNS)
+        who = f"{guest.host}\n[dim]{guest.machine.mac}"
+        shown.add_row(who, guest.machine.label, *times, said(guest, reached))
     return shown
 
 
-def said(guest: Guest) -> str:
+def said(guest: Guest, reached: dict[str, float]) -> str:
     """The last column."""
     if guest.result:
-        return f"[{'green' if guest.is_good else 'red'}]{guest.result}"
+        after = reached.get("registered", reached.get("own disk"))
+        colour = "green" if guest.is_good else "red"
+        return f"[{colour}]{guest.result}" + (f"\n{after:.1f} s" if after else "")
     if not guest.is_on:
-        return "[dim]waits for a free core"
+        return "[dim]waits for\na free core"
     return f"[yellow]{time.time() - guest.machine.started_at:.0f} s"
 
 
@@ -126,9 +125,9 @@ def boot(rack: Rack, guests: list[Guest], news: queue.Queue[None], console: Cons
 def tell(guests: list[Guest], rack: Rack, console: Console) -> None:
     """A line for each new stage, where nobody sees a live table."""
     for guest in (guest for guest in guests if guest.is_on):
-        reached = stages(guest.machine, rack.wire)
-        for stage in reached[guest.told :]:
-            console.print(f"{guest.host}: {stage.name} after {stage.after_s:.1f} s", highlight=False)
+        reached = guest.reached(rack)
+        for name, after_s in list(reached.items())[guest.told :]:
+            console.print(f"{guest.host}: {name} after {after_s:.1f} s", highlight=False)
         guest.told = len(reached)
 
 
@@ -178,10 +177,10 @@ def main() -> int:
         console.print(rack.appliance.run("machines", "list"), highlight=False, soft_wrap=True)
         if keep:
             how_to_look_around(rack, console)
-        console.print(f"the appliance's own share of all these boots: {rack.share()}", highlight=False)
-        console.print(
-            f"done in {time.monotonic() - began:.0f} s; consoles, logs and the capture: {rack.folder}"
-        )
+        words = f"""\
+the appliance's own share of all these boots: {rack.share()}
+done in {time.monotonic() - began:.0f} s; consoles, logs and the capture: {rack.folder}"""
+        console.print(words, highlight=False, soft_wrap=True)
         failed = [guest for guest in guests if not guest.is_good]
         for guest in failed:
             console.print(

@@ -19,7 +19,6 @@ CONSOLE: Final = (
     ("registered", r"bootstrapd: registered with"),
     ("own disk", r"LOCAL DISK BOOTED"),
 )
-NAMES: Final = tuple(name for name, _ in (*WIRE, *CONSOLE))
 
 
 class Stage(NamedTuple):
