@@ -15,6 +15,7 @@ from typing import Final
 from msgspec.structs import asdict
 
 from bootstrapd import shipped
+from bootstrapd.config import kinds
 from bootstrapd.config.check import Report, read, toml, unknown
 from bootstrapd.config.tables import GpuTable, HostTable, ProfileTable, RequiresTable
 from bootstrapd.errors import ConfigError
@@ -32,6 +33,7 @@ from bootstrapd.model import (
 )
 
 _HOST_NAME: Final = re.compile(r"(?!(?:profiles|layouts)\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_IMAGE: Final = re.compile(kinds.IMAGE)
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _CPUS: Final = frozenset(arch.cpu for arch in ARCHES.values())
 _POWERS: Final = {unit: power for power, unit in enumerate("KMGTP", start=1)}
@@ -152,8 +154,8 @@ def _images(image: str | dict[str, str], report: Report) -> dict[str, str]:
     for cpu, name in images.items():
         if cpu and cpu not in _CPUS:
             report(f"image.{cpu}", unknown("CPU", cpu, _CPUS))
-        if name and not _NAME.fullmatch(name):
-            report("image", f'expected a name of letters, digits and . _ -, found "{name}"')
+        if name and not _IMAGE.fullmatch(name):
+            report("image", f'expected a name of lower-case letters, digits and . _ -, found "{name}"')
     return images
 
 

@@ -19,7 +19,7 @@ from bootstrapd.config.kinds import (
     Folder,
     Interface,
     OptionalFolder,
-    OptionalName,
+    OptionalImage,
     OwnBlksize,
     Port,
     Windowsize,
@@ -119,7 +119,7 @@ class Config(Section, frozen=True, kw_only=True):
     interfaces: tuple[Interface, ...] = ()  # none named: `edge.netif.choose` says which
     mode: Annotated[Literal["proxy", "full"], Meta(description='"proxy"')] = "proxy"
     unknown: Literal["ignore", "discover"] = "ignore"  # machines that no host claims
-    discovery_image: OptionalName = ""
+    discovery_image: OptionalImage = ""
     paths: PathSettings = PathSettings()
     dhcp: DhcpSettings = DhcpSettings()
     tftp: TftpSettings = TftpSettings()

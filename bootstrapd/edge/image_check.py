@@ -21,7 +21,8 @@ ARCHES: Final = ("x86_64", "aarch64", "i686")
 MAX_INITRD: Final = 2**31
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f]")  # a line break would be one in the iPXE script
+# What would end the line, start a command or be taken away where a command line stands in an iPXE script.
+_IPXE_SYNTAX: Final = re.compile(r"""[\x00-\x1f\x7f"'\\]|\$\{|(?:^|\s)(?:\|\||&&|;)(?:\s|$)""")
 
 
 def check_name(name: str) -> None:
@@ -100,8 +101,8 @@ def _mistakes(kind: str, arch: str, cmdline: str) -> list[str]:
         mistakes.append(f"kind: expected {' or '.join(KINDS)}, found {kind!r}")
     if arch not in ARCHES:
         mistakes.append(f"arch: expected {', '.join(ARCHES)}, found {arch!r}")
-    if _UNPRINTABLE.search(cmdline):
-        mistakes.append("cmdline: holds a line break or another control character")
+    if found := _IPXE_SYNTAX.search(cmdline):
+        mistakes.append(f"cmdline: {found[0]!r} means something in an iPXE script; leave it out")
     if kind == "nixos" and not any(word.startswith("init=/") for word in cmdline.split()):
         mistakes.append(
             "cmdline: a NixOS image needs init=/nix/store/…/init of the same build as its initrd, "

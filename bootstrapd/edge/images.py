@@ -21,7 +21,7 @@ from typing import Final
 from bootstrapd.edge import image_source
 from bootstrapd.edge.image_check import NAME, check_name, judge, read_image
 from bootstrapd.edge.image_source import FILE_NAME, MANIFEST, Manifest, Source, read_manifest
-from bootstrapd.errors import ConfigError, EdgeError
+from bootstrapd.errors import ConfigError, EdgeError, RefusedError
 from bootstrapd.model import Image, plain
 
 SPARE_BYTES: Final = 16 * 2**20  # what the disk keeps free after an image was added
@@ -62,14 +62,18 @@ class ImageStore:
     def add(
         self, name: str, source: Path | Source, *, replace: bool = False, progress: Progress | None = None
     ) -> Image:
-        """Copy an image in, checked and durable. ConfigError: it is not fit; EdgeError: disk full, not ours."""
+        """Copy an image in, checked and durable.
+
+        ConfigError: it is not fit; RefusedError: the name is taken; EdgeError: disk full, not our folder.
+        """
         check_name(name)
         chosen = image_source.read(source) if isinstance(source, Path) else source
         arch = judge(chosen)
         with self._locked():
             target = self.folder / name
             if target.exists() and not replace:
-                raise ConfigError(f"there is an image {name!r} already; --replace puts this one in its place")
+                taken = f"there is an image {name!r} already; --replace puts this one in its place"
+                raise RefusedError(taken, "IMAGE_TAKEN")
             made = Path(tempfile.mkdtemp(dir=self.folder, prefix=_ADDING))
             try:
                 _fill(made, chosen, arch, progress or (lambda _file, _done, _total: None))

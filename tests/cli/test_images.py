@@ -132,7 +132,7 @@ def test_slips(run: Run, source: Path, state: Path, args: str, code: int, words:
 def test_a_name_taken_is_kept_unless_replaced(run: Run, source: Path) -> None:
     add(run, source)
     said = add(run, source)
-    assert (said.code, "--replace" in said.err) == (2, True)
+    assert (said.code, "--replace" in said.err) == (1, True)
     assert add(run, source, "small", "--replace").code == 0
 
 
