@@ -21,20 +21,22 @@ from bootstrapd.model import (
     BootAsked,
     Enrolled,
     Host,
+    Mac,
     Merged,
     Noticed,
     Reply,
     Silence,
+    Stage,
     State,
     TimedOut,
     Transition,
 )
 from bootstrapd.policy import answer, lifecycle
 from bootstrapd.policy.boot import AnyDecision, Setup, Standing, decide
-from bootstrapd.policy.machine import Machine, begins_boot
+from bootstrapd.policy.machine import Boot, Machine, begins_boot
 from bootstrapd.policy.match import Conflict, match
 from bootstrapd.policy.registry import GUARD_WINDOW_S, Registry
-from bootstrapd.policy.surroundings import Heard, judge
+from bootstrapd.policy.surroundings import Heard, judge, judge_choice
 
 ANSWERS_A_MACHINE: Final = 16
 SCRIPT_AFTER_S: Final = 60.0  # a boot program that runs asks for its script long before (iPXE 2019: up to 35 s)
@@ -186,6 +188,12 @@ class Appliance:
             return
         self.notice(machine, notice.code, notice.reason)
 
+    def took(self, mac: Mac, server: str) -> None:
+        """A booting machine says whose DHCP offer it takes."""
+        machine = self.registry.by_mac.get(mac)
+        if machine is not None and machine.boot is not None:
+            machine.boot.took, machine.boot.took_at = server, self.chance.now()
+
     def notice(self, machine: Machine, code: str, reason: str) -> None:
         """Tell a person something about a machine's surroundings, unless that was the last word on it."""
         known = machine.notices.get(code)
@@ -199,6 +207,9 @@ class Appliance:
             boot = machine.boot
             if boot and not boot.ended and machine.fetches and now - machine.fetches[-1] > SCRIPT_AFTER_S:
                 self.notice(machine, NBP_WITHOUT_SCRIPT, WITHOUT_SCRIPT)
+            if boot and machine.host and is_led_away(boot, now):
+                led = judge_choice(machine.host, boot.took)
+                self.notice(machine, led.code, led.reason)
             deadline = lifecycle.DEADLINES_S.get(machine.state)
             if deadline is not None and now - machine.since > deadline:
                 last = boot.stages[-1] if boot and boot.stages else None
@@ -206,6 +217,13 @@ class Appliance:
                 self.tell(
                     TimedOut(**of(machine), reason=f"did not register within {deadline / 60:.0f} minutes{seen}")
                 )
+
+
+def is_led_away(boot: Boot, now: float) -> bool:
+    """Whether its iPXE, which had our offer, has followed another server's for too long."""
+    return (
+        bool(boot.took) and not boot.ended and Stage.IPXE in boot.xids and now - boot.took_at > SCRIPT_AFTER_S
+    )
 
 
 def of(machine: Machine) -> Draft:

@@ -15,7 +15,7 @@ from bootstrapd.edge.dhcp import DhcpServer
 from bootstrapd.edge.http import HttpServer, Page
 from bootstrapd.edge.http_connection import Limits
 from bootstrapd.errors import EdgeError
-from bootstrapd.model import Ask, FileAsk, Link, Reply
+from bootstrapd.model import Ask, FileAsk, Link, Mac, Reply
 from bootstrapd.model.view import ListenerView
 from bootstrapd.policy.surroundings import Heard
 from bootstrapd.wire.dhcp import Packet
@@ -31,6 +31,7 @@ class Answers(Struct, frozen=True, kw_only=True):
     fetched: Callable[[FileAsk], None]
     register: Callable[[bytes, str], Awaitable[tuple[int, bytes]]]
     heard: Callable[[Heard], None]
+    took: Callable[[Mac, str], None]
     pages: Mapping[str, Page]
 
 
@@ -53,6 +54,7 @@ class LinkDoors:
             port=config.dhcp.port,
             pxe_port=config.dhcp.pxe_port,
             heard=self._heard,
+            took=answers.took,
         )
         self._tftp = tftp.TftpServer(
             link.address,

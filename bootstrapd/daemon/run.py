@@ -90,6 +90,7 @@ class Daemon:
             fetched=files.fetched,
             register=admissions.register,
             heard=self.appliance.heard,
+            took=self.appliance.took,
             pages=metrics.pages(self.counters, self.problems),
         )
 

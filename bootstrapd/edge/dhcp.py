@@ -19,10 +19,11 @@ import structlog
 from bootstrapd.edge.dhcp_ear import Ear, Heard
 from bootstrapd.edge.dhcp_sockets import Speaker, error_name, open_dhcp, open_pxe
 from bootstrapd.errors import EdgeError, RefusedError, WireError
-from bootstrapd.model import Ask, DhcpReply, Door, Nothing, Reply
+from bootstrapd.model import Ask, DhcpReply, Door, Mac, Nothing, Reply
 from bootstrapd.wire.dhcp import BROADCAST, Template, parse, read_ask, refusal, reply_address
 
 Answer = Callable[[Ask], Reply]
+Took = Callable[[Mac, str], None]
 Address = tuple[str, int]
 
 BATCH: Final = 64  # datagrams a wake-up, so that a flood leaves the loop to the other edges
@@ -51,7 +52,9 @@ class DhcpServer:
     """Answers boot questions that reach `interface`, in the name of `address`, one of its own.
 
     `answer(ask)` decides and must not block. `heard(packet, source)` gets each answer that another server gives
-    on this link. Without an interface (loopback) only what is sent to `address` is heard, nothing is broadcast.
+    on this link, `took(mac, server)` is told whose offer a booting machine takes: it says so by broadcast, also
+    when that server answered it alone and nothing could be overheard. Without an interface (loopback) only what
+    is sent to `address` is heard, nothing is broadcast.
     """
 
     def __init__(
@@ -64,10 +67,12 @@ class DhcpServer:
         port: int = 67,
         pxe_port: int = 4011,
         heard: Heard | None = None,
+        took: Took = lambda _mac, _server: None,
     ) -> None:
         self._interface = interface
         self._address = address
         self._answer = answer
+        self._took = took
         self._counters = counters
         self._ports = (port, pxe_port)
         self._template = lru_cache(maxsize=TEMPLATES)(partial(Template, server=address))
@@ -140,6 +145,8 @@ class DhcpServer:
             return self._drop("malformed", str(error))
         ask = read_ask(packet, at.door, self._address, self._interface, source)
         if ask is None:
+            if at is _DHCP and packet.takes_from not in {"", self._address}:
+                self._took(packet.mac, packet.takes_from)
             return self._drop(refusal(packet, at.door, self._address), packet.mac)
         self._counters[at.asked] += 1
         try:

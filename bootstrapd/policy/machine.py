@@ -39,7 +39,7 @@ class Token:
 class Boot:
     """One power-on as far as it was seen. `ended` once a script or a registration came of it."""
 
-    __slots__ = ("ended", "id", "last", "stages", "started", "was_chained", "xids")
+    __slots__ = ("ended", "id", "last", "stages", "started", "took", "took_at", "was_chained", "xids")
 
     def __init__(self, id: str, started: float) -> None:  # noqa: A002 - the glossary's word
         self.id = id
@@ -47,12 +47,14 @@ class Boot:
         self.last = started
         self.was_chained = False
         self.ended = False
+        self.took = ""  # whose DHCP offer it takes
+        self.took_at = 0.0
         self.xids: dict[Stage, int] = {}
         self.stages: list[StageView] = []
 
 
 class Machine:
-    """One record. Everything but `last_seen`, `boot.last`, `boot.xids` and `answers` comes from events."""
+    """One record. All but `last_seen`, `answers` and the boot's `last`, `xids` and `took` comes from events."""
 
     __slots__ = (
         "address",

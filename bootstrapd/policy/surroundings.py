@@ -24,6 +24,19 @@ class Notice(Struct, frozen=True):
     reason: str
 
 
+def judge_choice(host: str, server: str) -> Notice:
+    """A machine's iPXE had our offer, took this server's address and never came for its script.
+
+    iPXE in a ROM is answered alone, so what that server sends is not overheard; this is what remains (row 29).
+    """
+    return Notice(
+        "SITE_FILENAME_WINS",
+        f"{host} took its address from the DHCP server at {server} and never asked for its script here: that "
+        "server probably sends a boot file with option 60 'PXEClient', which outranks ours; remove option 60 "
+        "there (its file name, option 67, then does no harm)",
+    )
+
+
 def judge(heard: Heard) -> Notice | None:
     """What a person must know about this answer; None for an ordinary DHCP server's.
 

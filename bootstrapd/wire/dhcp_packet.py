@@ -73,6 +73,11 @@ class Packet(Struct, frozen=True):
         return dotted(value) if len(value) == 4 else ""
 
     @property
+    def takes_from(self) -> str:
+        """In a booting machine's REQUEST, the server whose offer it takes; "" in anything else."""
+        return self.server_id if self.message_type == 3 and self.options.kind.is_boot else ""
+
+    @property
     def vendor_class(self) -> str:
         """Option 60 as text; "" when absent."""
         return text(self.options.get(60, b""))

@@ -172,6 +172,33 @@ def test_a_site_that_wins_is_told_once_a_host(world: World) -> None:
     assert world.events()[-1] == "BootAsked"
 
 
+def test_an_ipxe_that_follows_another_server_is_explained_by_time(world: World) -> None:
+    """FIRMWARE 10: iPXE's ROM is answered alone, so the site's option 60 is not overheard."""
+    world.appliance.answer(ask(stage=Stage.IPXE))
+    world.appliance.took(MAC, "10.77.0.1")
+    world.appliance.tick(world.now + SCRIPT_AFTER_S - 1)
+    assert world.events() == ["BootAsked"]
+    world.appliance.tick(world.now + SCRIPT_AFTER_S + 1)
+    machine = world.appliance.registry.machines[MAC.hex]
+    assert "10.77.0.1" in machine.notices["SITE_FILENAME_WINS"].reason
+
+
+def test_an_ipxe_that_fetches_its_script_was_not_led_away(world: World) -> None:
+    world.appliance.answer(ask(stage=Stage.IPXE))
+    world.appliance.took(MAC, "10.77.0.1")
+    get(world, SCRIPT)
+    world.appliance.tick(world.now + SCRIPT_AFTER_S + 1)
+    assert "Noticed" not in world.events()
+
+
+def test_a_stranger_may_take_what_it_likes(world: World) -> None:
+    world.appliance.answer(ask(mac=STRANGER, stage=Stage.IPXE))
+    world.appliance.took(STRANGER, "10.77.0.1")
+    world.appliance.took(OTHER_MAC, "10.77.0.1")
+    world.appliance.tick(world.now + SCRIPT_AFTER_S + 1)
+    assert world.events() == ["BootAsked"]
+
+
 def test_a_host_that_comes_back_to_its_folder_is_still_ready(world: World) -> None:
     """A git checkout takes host.toml away for a moment: a ready machine must not netboot for that."""
     world.appliance.tell(Adopted(id="", at=0.0, machine=MAC.hex, host="cim-1", ready=True, mac=MAC))

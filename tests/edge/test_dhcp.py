@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 
 import pytest
-from dhcp_packets import MAC, SERVER, discover, reply, request
+from dhcp_packets import MAC, REQUESTED, SERVER, discover, reply, request
 from structlog.testing import capture_logs
 
 from bootstrapd.edge.dhcp import DhcpServer
@@ -62,11 +62,18 @@ class Serving:
 
     def __init__(self, answer: Callable[[Ask], Reply]) -> None:
         self.asks: list[Ask] = []
+        self.took: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
         self.counters: Counter[str] = Counter()
         self.ports = (free_port(), free_port())
         self._says = answer
         self.server = DhcpServer(
-            "", HOST, self._answer, self.counters, port=self.ports[0], pxe_port=self.ports[1]
+            "",
+            HOST,
+            self._answer,
+            self.counters,
+            port=self.ports[0],
+            pxe_port=self.ports[1],
+            took=lambda mac, server: self.took.put_nowait((mac, server)),
         )
         self.machine = Machine((HOST, self.ports[1]))
 
@@ -96,6 +103,24 @@ async def test_P3_D20_a_request_is_acknowledged_at_its_source_from_the_port_it_c
         assert running.asks[0].door is Door.PXE
         assert running.asks[0].client == "10.0.0.9"
         assert running.counters == {"dhcp.request_4011": 1, "dhcp.ack_4011": 1}
+
+
+async def test_D2_whose_offer_a_booting_machine_takes_is_told_and_not_answered() -> None:
+    other, ours = socket.inet_aton("10.77.0.1"), socket.inet_aton(HOST)
+    async with serving() as running:
+        for options in (
+            {53: REQUESTED, 54: other},
+            {53: REQUESTED, 54: ours},
+            {53: REQUESTED},
+            {54: other},
+            {53: REQUESTED, 54: other, 60: b"udhcp"},
+        ):
+            running.machine.socket.sendto(discover(options), (HOST, running.ports[0]))
+        running.machine.socket.sendto(discover({53: REQUESTED, 54: other}), (HOST, running.ports[0]))
+        async with asyncio.timeout(DEADLINE_S):
+            told = [await running.took.get() for _ in range(2)]
+        assert told == [("52:54:00:77:00:10", "10.77.0.1")] * 2
+        assert running.counters["dhcp.drop.other_message"] == 4
 
 
 async def test_D14_P6_every_retry_is_answered_alike() -> None:
