@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from rack.lines import Line
 from rack.network import APPLIANCE, Network
 from rack.process import Process
 
@@ -48,6 +49,11 @@ class Appliance:
         assert self._process is not None
         self._process.kill()
         self._process = None
+
+    def wait_for_log(self, pattern: str, timeout_s: float) -> Line:
+        """The first line of its log that matches."""
+        assert self._process is not None
+        return self._process.lines.wait_for(pattern, timeout_s)
 
     def tail(self) -> str:
         """Its log's last lines, for a message."""
