@@ -16,16 +16,16 @@ demo: ## watch a virtual rack boot by its own firmware (KEEP=1 stays up)
 
 test: lint ## all but the long stories: lint, types, tests, one VM story a firmware
 	@.ci/install vm
-	$(PYTEST) tests
+	$(PYTEST) tests -n auto
 	$(PYTEST) vm-tests -m firmware
 
 test-quick: lint ## what needs no VM
 	@.ci/install test
-	$(PYTEST) tests
+	$(PYTEST) tests -n auto
 
 test-all: lint ## everything: tests, every VM story, the lowest versions of the dependencies
 	@.ci/install vm
-	$(PYTEST) tests
+	$(PYTEST) tests -n auto
 	$(MAKE) --no-print-directory test-lowest
 	$(PYTEST) vm-tests
 
