@@ -181,9 +181,9 @@ def _objection(link: Link) -> str:
     """Why a link is not served unless it is named; "" when it is."""
     objections = {
         "loopback": link.is_loopback,
+        "carries the default route": link.is_default_route,
         "virtual": link.is_virtual,
         "down": not link.is_up,
         "without an IPv4 address": not link.address,
-        "carries the default route": link.is_default_route,
     }
     return next((word for word, holds in objections.items() if holds), "")
