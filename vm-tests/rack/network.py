@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,7 @@ SITE6: Final = "fd77::1"
 APPLIANCE: Final = "10.77.0.2"
 TAPS: Final = 8
 BRIDGE: Final = "br0"
+RUN: Final = f"rack{os.getpid()}"  # what everything of this run is called, so that the next can tell leftovers
 
 _NAME: Final = re.compile(r"rack(\d+)-\w+")
 _NO_DAD: Final = 0x02  # IFA_F_NODAD: the address serves at once, without asking around for a second first
@@ -34,10 +36,9 @@ class Network:
 
     def __init__(self) -> None:
         remove_leftovers()
-        run = f"rack{os.getpid()}"
-        self.lan = f"{run}-lan"
-        self.site = f"{run}-site"
-        self.appliance = f"{run}-appliance"
+        self.lan = f"{RUN}-lan"
+        self.site = f"{RUN}-site"
+        self.appliance = f"{RUN}-appliance"
         self.taps = tuple(f"tap{number}" for number in range(TAPS))
         try:
             for name in (self.lan, self.site, self.appliance):
@@ -89,8 +90,14 @@ def _send_as_on_a_wire(namespace: str) -> None:
 
 
 def remove_leftovers() -> None:
-    """Namespaces of runs that are no more. Their programs died with them: see `Process`."""
-    for name in netns.listnetns():
-        match = _NAME.fullmatch(name)
-        if match and not Path(f"/proc/{match[1]}").exists():
-            netns.remove(name)
+    """Namespaces and folders of runs that are no more. Their programs died with them: see `Process`."""
+    for name in filter(_is_leftover, netns.listnetns()):
+        netns.remove(name)
+    for folder in Path(tempfile.gettempdir()).glob("rack*-*"):
+        if _is_leftover(folder.name):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_leftover(name: str) -> bool:
+    match = _NAME.fullmatch(name)
+    return match is not None and not Path(f"/proc/{match[1]}").exists()

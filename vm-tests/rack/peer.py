@@ -44,7 +44,7 @@ pxe-service=tag:!ipxe,BC_EFI,"boot",snponly.efi,{address}
 _NGINX = """\
 daemon off;
 user root;
-worker_processes 1;
+master_process off;
 pid {root}/nginx.pid;
 error_log stderr warn;
 events {{ worker_connections 64; }}
@@ -84,7 +84,13 @@ class Peer:
         self._processes = (
             Process(
                 "peer's dnsmasq",
-                ["dnsmasq", f"--conf-file={root / 'dnsmasq.conf'}", "--user=root", "--pid-file="],
+                [
+                    "dnsmasq",
+                    f"--conf-file={root / 'dnsmasq.conf'}",
+                    "--user=root",
+                    "--group=root",
+                    "--pid-file=",
+                ],
                 folder / "peer-dnsmasq.log",
                 namespace=network.appliance,
             ),

@@ -23,7 +23,7 @@ from typing import Final, Self
 from rack import firmware, need
 from rack.appliance import ROOT, Appliance
 from rack.machine import Machine
-from rack.network import Network
+from rack.network import RUN, Network
 from rack.peer import Peer
 from rack.share import Share, measure
 from rack.site import Site
@@ -42,7 +42,7 @@ class Rack:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         # Short, for the Unix sockets in it: their paths may be 107 bytes long.
-        self._run = tempfile.TemporaryDirectory(prefix="rack-", ignore_cleanup_errors=True)
+        self._run = tempfile.TemporaryDirectory(prefix=f"{RUN}-", ignore_cleanup_errors=True)
         self.run_folder = Path(self._run.name)
         self.machines: list[Machine] = []
         self.notes: list[str] = []

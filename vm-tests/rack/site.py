@@ -36,7 +36,7 @@ class Site:
             lines.append(f"dhcp-reply-delay={delay_s}")
         config = folder / "site.conf"
         config.write_text(_ORDINARY + "\n".join(lines) + "\n")
-        argv = ["dnsmasq", f"--conf-file={config}", "--user=root", "--pid-file="]
+        argv = ["dnsmasq", f"--conf-file={config}", "--user=root", "--group=root", "--pid-file="]
         self.process = Process("site's dnsmasq", argv, folder / "site.log", namespace=network.site)
         self.process.lines.wait_for(r"DHCP, IP range", 10)
 
