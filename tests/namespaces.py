@@ -10,6 +10,7 @@ import ctypes
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -46,6 +47,8 @@ class Namespace:
         for place, end, own in ((self, name, address), (other, other_name, other_address)):
             place.ip("address", "add", own, "dev", end)
             place.ip("link", "set", end, "up")
+        for place, end in ((self, name), (other, other_name)):
+            place.call(_until_up, end)
 
     def close(self) -> None:
         self._thread.shutdown()
@@ -56,6 +59,17 @@ def _leave_home() -> None:
     if libc.unshare(CLONE_NEWNET):
         raise OSError(ctypes.get_errno(), "unshare")
     run_ip("link", "set", "lo", "up")
+
+
+def _until_up(name: str, patience_s: float = 10.0) -> None:
+    """The kernel opens a link's queue a moment after its carrier came; until then what is sent is dropped."""
+    deadline = time.monotonic() + patience_s
+    said = ""
+    while not ("state UP" in said and "qdisc noqueue" in said):
+        assert time.monotonic() < deadline, said
+        said = subprocess.run(
+            ("ip", "-o", "link", "show", name), check=True, capture_output=True, text=True
+        ).stdout
 
 
 def run_ip(*argv: str) -> None:

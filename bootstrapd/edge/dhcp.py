@@ -146,7 +146,7 @@ class DhcpServer:
         ask = read_ask(packet, at.door, self._address, self._interface, source)
         if ask is None:
             if at is _DHCP and packet.takes_from not in {"", self._address}:
-                self._took(packet.mac, packet.takes_from)
+                self._tell_whose_offer(packet.mac, packet.takes_from)
             return self._drop(refusal(packet, at.door, self._address), packet.mac)
         self._counters[at.asked] += 1
         try:
@@ -157,7 +157,7 @@ class DhcpServer:
         except RefusedError as error:
             return self._drop(error.code.lower(), ask.mac)
         except Exception:  # noqa: BLE001 - one machine's bug must not be another machine's
-            self._log_bug(ask)
+            self._log_bug(ask.mac)
         else:
             self._counters["dhcp.silent"] += 1
         return _SILENCE
@@ -171,10 +171,16 @@ class DhcpServer:
         if not isinstance(error, BlockingIOError):
             self._counters[f"dhcp.unheard.{error_name(error)}"] += 1
 
-    def _log_bug(self, ask: Ask) -> None:
+    def _tell_whose_offer(self, mac: Mac, server: str) -> None:
+        try:
+            self._took(mac, server)
+        except Exception:  # noqa: BLE001 - as above
+            self._log_bug(mac)
+
+    def _log_bug(self, mac: Mac) -> None:
         """The traceback being handled, but not for every packet of a flood."""
         self._counters["dhcp.bug"] += 1
         now = asyncio.get_running_loop().time()
         if now >= self._quiet_until:
             self._quiet_until = now + QUIET_S
-            self._log.exception("dhcp.bug", machine=ask.mac, door=ask.door)
+            self._log.exception("dhcp.bug", machine=mac)

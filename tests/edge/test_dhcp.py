@@ -123,6 +123,16 @@ async def test_D2_whose_offer_a_booting_machine_takes_is_told_and_not_answered()
         assert running.counters["dhcp.drop.other_message"] == 4
 
 
+async def test_a_bug_in_the_telling_costs_nobody_an_answer() -> None:
+    async with serving() as running:
+        running.server._took = lambda mac, _: {}[mac]
+        running.machine.socket.sendto(
+            discover({53: REQUESTED, 54: socket.inet_aton("10.77.0.1")}), (HOST, running.ports[0])
+        )
+        await running.machine.ask(1)
+        assert running.counters["dhcp.bug"] == running.counters["dhcp.drop.other_message"] == 1
+
+
 async def test_D14_P6_every_retry_is_answered_alike() -> None:
     async with serving() as running:
         answers = [await running.machine.ask(9) for _ in range(4)]
