@@ -15,6 +15,7 @@ from image.build import build
 from rack import MissingError, Rack
 
 NOTES = pytest.StashKey[list[str]]()
+RACK = pytest.StashKey[Rack]()
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +35,7 @@ def rack(request: pytest.FixtureRequest) -> Iterator[Rack]:
         rack = Rack(story)
     except MissingError as missing:
         pytest.skip(str(missing))
+    request.node.stash[RACK] = rack
     with rack:
         yield rack
     request.config.stash.setdefault(NOTES, []).extend(f"{story}: {note}" for note in rack.notes)
@@ -46,6 +48,17 @@ def pytest_pyfunc_call() -> Generator[None, object, object]:
         return (yield)
     except MissingError as missing:
         pytest.skip(str(missing))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure shows what the machines and the appliance said last."""
+    report = yield
+    if call.when == "call" and report.failed and RACK in item.stash:
+        report.sections.append(("the rack", item.stash[RACK].situation()))
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -181,12 +181,10 @@ def main() -> int:
 the appliance's own share of all these boots: {rack.share()}
 done in {time.monotonic() - began:.0f} s; consoles, logs and the capture: {rack.folder}"""
         console.print(words, highlight=False, soft_wrap=True)
-        failed = [guest for guest in guests if not guest.is_good]
-        for guest in failed:
-            console.print(
-                f"{guest.host}: {guest.result}\n{guest.machine.describe()}", markup=False, highlight=False
-            )
-        return 1 if failed else 0
+        if all(guest.is_good for guest in guests):
+            return 0
+        console.print(rack.situation(), markup=False, highlight=False, soft_wrap=True)
+        return 1
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def registers(rack: Rack, machine: Machine, host: str = HOST) -> Mapping[str, An
     """Wait until the machine says it is registered, then ask the appliance: what it knows of the machine."""
     machine.wait_for_console(f"bootstrapd: registered with {URL} as {host}$", BOOT_S, unless=NO_WAY)
     seen = rack.appliance.machine(machine.mac)
-    assert seen is not None, f"{machine.mac} registered and is not listed\n{rack.situation()}"
+    assert seen is not None, f"{machine.mac} registered and is not listed"
     assert (seen["host"], seen["state"]) == (host, "live")
     rack.note(f"{machine.label}: {told(machine, rack.wire)}")
     return seen

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rack import firmware
-from rack.lines import Line, Lines, NotSeenError
+from rack.lines import Line, Lines
 from rack.network import Network
 from rack.process import Process
 from rack.qmp import Qmp
@@ -29,9 +29,8 @@ class Machine:
         *,
         disks: Sequence[Path] = (),
         boots_from: int = 0,
-        situation: Callable[[], str] = str,
     ) -> None:
-        """`boots_from`: the card first in the boot order. `situation`: more words for a wait that fails."""
+        """`boots_from`: the card that is first in the boot order."""
         self.name = name
         self.kind = kind
         self.macs = tuple(macs)
@@ -43,7 +42,6 @@ class Machine:
         self._run_folder = run_folder
         self._disks = disks
         self._boots_from = boots_from
-        self._situation = situation
         self._starts = 0
         self._console: Lines | None = None
         self._process: Process | None = None
@@ -99,11 +97,8 @@ class Machine:
         return str(self._qmp.ask("query-status")["status"])
 
     def wait_for_console(self, pattern: str, timeout_s: float = 120.0, unless: str = "") -> Line:
-        """The first console line since power-on that matches; the failure shows everything a person needs."""
-        try:
-            return self.console.wait_for(pattern, timeout_s, unless)
-        except NotSeenError as error:
-            raise NotSeenError(f"{error}\n{self.describe()}\n{self._situation()}") from None
+        """The first console line since power-on that matches; see `Lines.wait_for`."""
+        return self.console.wait_for(pattern, timeout_s, unless)
 
     def describe(self) -> str:
         """The console's last lines, for a message."""

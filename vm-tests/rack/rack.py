@@ -103,7 +103,6 @@ class Rack:
             self.run_folder,
             disks=disks,
             boots_from=boots_from,
-            situation=self.situation,
         )
         self.machines.append(machine)
         self._closers.append(machine.stop)
@@ -119,5 +118,6 @@ class Rack:
         self.notes.append(words)
 
     def situation(self) -> str:
-        """What a failure shows beside its own words."""
-        return f"{self.appliance.tail()}\n--- the capture: {self.wire.file}"
+        """What a failure shows beside its own words: consoles, the appliance's log, where the capture is."""
+        consoles = [machine.describe() for machine in self.machines]
+        return "\n".join([*consoles, self.appliance.tail(), f"--- the capture: {self.wire.file}"])
