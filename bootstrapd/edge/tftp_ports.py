@@ -23,6 +23,10 @@ _ANCILLARY_BYTES: Final = 64
 _RECEIVE_BUFFER_BYTES: Final = 1 << 20  # a rack asking at once
 _ETHERNET_MTU: Final = 1500
 
+# As plain numbers: an enum's `|` and `&` cost more than the system calls they are for.
+_DATAGRAM: Final = int(socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+_TRUNCATED: Final = int(socket.MSG_TRUNC)
+
 # linux/in.h and linux/udp.h; the socket module of Python 3.11 lacks them
 _IP_PKTINFO: Final = 8
 _IP_MTU: Final = 14
@@ -54,7 +58,7 @@ class Listener:
     """The well-known port."""
 
     def __init__(self, address: str, port: int) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._socket = socket.socket(socket.AF_INET, _DATAGRAM)
         try:
             self._socket.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
@@ -89,7 +93,7 @@ class Listener:
         for level, kind, value in ancillary:
             if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO):
                 _, own, destination = _PKTINFO.unpack(value)
-        if flags & socket.MSG_TRUNC or own != destination:
+        if flags & _TRUNCATED or own != destination:
             data = b""
         return data, peer, socket.inet_ntoa(own)
 
@@ -156,7 +160,7 @@ class OwnPort(Port):
 
     def __init__(self, own: str, peer: Peer) -> None:
         super().__init__(own, peer)
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._socket = socket.socket(socket.AF_INET, _DATAGRAM)
         try:
             self._socket.bind((own, 0))
             self._socket.connect(peer)

@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 Finished = Callable[[FileAsk, str], None]
 
 _BATCH: Final = 64
-_TURN_S: Final = 0.002  # then it is the turn of the loop's other work
+_TURN_S: Final = 0.004  # then it is the turn of the loop's other work
 _SWEEP_S: Final = 0.1
 _READ_BYTES: Final = 128  # an ACK, or an ERROR with the beginning of its text
 
@@ -179,6 +179,8 @@ class Transfers:
     def _trouble(self, channel: Channel, error: Exception) -> None:
         """What one datagram can do wrong ends its own transfer at most. What was not sent counts as lost."""
         match error:
+            case BlockingIOError():
+                self._counters["tftp.blocked"] += 1
             case WireError():
                 self._counters["tftp.refused.malformed"] += 1
             case ConnectionRefusedError():
@@ -223,9 +225,9 @@ class Transfers:
         self._counters[f"tftp.{outcome}"] += 1
         self._counters["tftp.bytes"] += transfer.acked_bytes
         self._counters["tftp.retransmit"] += transfer.retransmits
-        say = log.debug if outcome in _EXPECTED else log.info
-        said = transfer.stopped_by.text if transfer.stopped_by else ""
-        say("tftp.ended", client=ask.client, path=ask.path, outcome=str(outcome), said=said)
+        if outcome not in _EXPECTED:
+            said = transfer.stopped_by.text if transfer.stopped_by else ""
+            log.info("tftp.ended", client=ask.client, path=ask.path, outcome=str(outcome), said=said)
         try:
             self._finished(ask, str(outcome))
         except Exception:  # whoever listens must not stop the server

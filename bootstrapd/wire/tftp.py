@@ -165,7 +165,10 @@ def clean_path(raw: bytes) -> str:
             del steps[-1:]
         elif step not in ("", "."):
             steps.append(step)
-    return "".join(char if char.isprintable() else "\ufffd" for char in "/".join(steps))
+    path = "/".join(steps)
+    if path.isprintable():
+        return path
+    return "".join(char if char.isprintable() else "\ufffd" for char in path)
 
 
 class Caps(Struct, frozen=True):

@@ -112,7 +112,7 @@ async def test_T1_a_size_probe_is_no_failure(nbp: Path) -> None:
             assert answer == Oack((("tsize", str(len(NBP))), ("blksize", "1468"), ("windowsize", "4")))
             await client.send(Error(8, "User aborted the transfer"))
             await served.wait_for_end(("snponly.efi", "probe"))
-        assert {entry["log_level"] for entry in logs} == {"debug"}
+        assert not logs
         assert served.counters == Counter(
             {"tftp.rrq": 1, "tftp.probe": 1, "tftp.bytes": 0, "tftp.retransmit": 0}
         )
