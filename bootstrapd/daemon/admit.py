@@ -64,8 +64,9 @@ class Admissions:
 
     def _accept(self, machine: Machine, registration: Registration, client: str) -> None:
         hardware = admission.sane(registration.hardware)
-        for nic in hardware.nics:
-            other = self._appliance.registry.by_mac.get(Mac.parse(nic.mac))
+        macs = self._own(machine, [Mac.parse(nic.mac) for nic in hardware.nics])
+        for mac in macs:
+            other = self._appliance.registry.by_mac.get(mac)
             if other is not None and other is not machine and not other.host:
                 self._appliance.tell(Merged(**of(machine), other=other.id))
         self._appliance.tell(
@@ -74,9 +75,15 @@ class Admissions:
                 address=client,
                 hardware=hardware,
                 host_key=registration.host_key,
+                macs=tuple(macs),
                 token_id=token_id(registration.token),
             )
         )
+
+    def _own(self, machine: Machine, macs: list[Mac]) -> list[Mac]:
+        """Without what another host declares: an inventory is a claim, a host.toml is a person's word."""
+        owners = self._appliance.setup.index.by_mac
+        return [mac for mac in macs if mac not in owners or owners[mac].name == machine.host]
 
     def _refuse(self, status: int, refusal: Refusal, client: str) -> tuple[int, bytes]:
         self._appliance.counters[f"register.refused.{refusal.code.lower()}"] += 1

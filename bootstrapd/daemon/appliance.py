@@ -98,13 +98,11 @@ class Appliance:
                 self._claim(machine, found.name)
 
     def host_of(self, machine: Machine) -> Host | Conflict | None:
-        """Who claims this machine by what is known of it, MACs first."""
-        found: Host | Conflict | None = None
-        for mac in machine.macs:
-            found = match(self.setup.index, mac, machine.uuid, machine.serial)
-            if found is not None:
-                break
-        return found
+        """Who claims this machine by what is known of it: the host it is while that one does, else the first."""
+        known = [match(self.setup.index, mac, machine.uuid, machine.serial) for mac in machine.macs]
+        found = [each for each in known if each is not None]
+        its_own = (each for each in found if isinstance(each, Host) and each.name == machine.host)
+        return next(its_own, found[0] if found else None)
 
     def answer(self, ask: Ask) -> Reply:
         """The DHCP and 4011 doors. From memory: a repeated ask costs a look-up."""
@@ -128,7 +126,7 @@ class Appliance:
         name = found.name if isinstance(found, Host) else ""
         machine = self.registry.find(ask.mac, name)
         if machine is not None and name and machine.host != name:
-            machine = self._claim(machine, name)
+            machine = self._claim(machine, name) if self._is_free(machine) else self.registry.by_host.get(name)
         if machine is None or begins_boot(machine, ask, now):
             machine = self._open_boot(ask, name, machine)
         self.registry.add_mac(machine, ask.mac)
@@ -139,6 +137,11 @@ class Appliance:
         if isinstance(decision, Silence):
             self.counters[f"silence.{decision.code.lower()}"] += 1
         return machine, decision
+
+    def _is_free(self, machine: Machine) -> bool:
+        """Whether no other host claims it: a NIC that it only reported may be another host's."""
+        found = self.host_of(machine)
+        return not (isinstance(found, Host) and found.name == machine.host)
 
     def _claim(self, machine: Machine, host: str) -> Machine:
         """The machine is this host now; a record that was the host already takes it in."""

@@ -159,7 +159,7 @@ class Doors:
         """Open, move and close doors until they stand where the links are. Never raises: see `problems`."""
         wanted = {link.name: link for link in links if link.address and link.is_up}
         for name, doors in list(self._open.items()):
-            if name not in wanted or wanted[name].address != doors.link.address:
+            if name not in wanted or _place(wanted[name]) != _place(doors.link):
                 log.info("link closed", interface=name, address=doors.link.address)
                 await self._open.pop(name).close()
         for name in [name for name in self.problems if name not in wanted]:
@@ -185,3 +185,8 @@ class Doors:
         for doors in self._open.values():
             await doors.close()
         self._open.clear()
+
+
+def _place(link: Link) -> tuple[int, str]:
+    """A link that was deleted and made again has another index: its sockets heard their last."""
+    return link.index, link.address

@@ -66,6 +66,7 @@ class Registered(Event, frozen=True, kw_only=True):
     address: str
     hardware: Hardware
     host_key: str = ""
+    macs: tuple[Mac, ...] = ()  # of its NICs, those that no other host declares
     token_id: str = ""  # names the token it spent without being one
 
 

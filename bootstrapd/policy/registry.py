@@ -35,6 +35,7 @@ from bootstrapd.policy import lifecycle
 from bootstrapd.policy.machine import Boot, Machine, Token, mark, spender, token_id
 
 STRANGERS: Final = 4096
+MACS_A_MACHINE: Final = 64  # claims by UUID or inventory cannot make a record grow without end
 GUARD_WINDOW_S: Final = 120.0
 GUARD_FETCHES: Final = 6
 HOLD_S: Final = 600.0
@@ -107,9 +108,20 @@ class Registry:
         return machine
 
     def add_mac(self, machine: Machine, mac: Mac) -> None:
-        """This MAC is the machine's, unless another record has it already."""
-        if self.by_mac.setdefault(mac, machine) is machine and mac not in machine.macs:
-            machine.macs.append(mac)
+        """This MAC is the machine's, unless another record has it, or this one has more than any machine."""
+        if mac in self.by_mac or len(machine.macs) >= MACS_A_MACHINE:
+            return
+        self.by_mac[mac] = machine
+        machine.macs.append(mac)
+
+    def take_mac(self, machine: Machine, mac: Mac) -> None:
+        """This MAC is the machine's, whoever had it: it asked to boot with it."""
+        holder = self.by_mac.get(mac)
+        if holder is not None and holder is not machine:
+            holder.macs.remove(mac)
+            holder.answers.clear()
+            del self.by_mac[mac]
+        self.add_mac(machine, mac)
 
     def claim(self, machine: Machine, host: str) -> None:
         """The machine is this host from now on; the one that was it before is a stranger again."""
@@ -137,7 +149,7 @@ class Registry:
 
 
 def _boot_asked(registry: Registry, machine: Machine, event: BootAsked) -> None:
-    registry.add_mac(machine, event.mac)
+    registry.take_mac(machine, event.mac)
     if event.host and not machine.host:
         registry.claim(machine, event.host)
     machine.arch = event.arch
@@ -188,8 +200,8 @@ def _registered(registry: Registry, machine: Machine, event: Registered) -> None
     machine.address, machine.hardware, machine.host_key = event.address, event.hardware, event.host_key
     machine.uuid = event.hardware.uuid or machine.uuid
     machine.serial = event.hardware.serial or machine.serial
-    for nic in event.hardware.nics:
-        registry.add_mac(machine, Mac.parse(nic.mac))
+    for mac in event.macs:
+        registry.add_mac(machine, mac)
     for token in machine.tokens:
         if token_id(token.secret) == event.token_id:
             token.spent_by = spender(event.address, event.host_key)

@@ -145,3 +145,30 @@ async def test_a_nic_of_another_host_stays_that_hosts(world: World) -> None:
     found = world.appliance.registry.find(OTHER_MAC)
     assert found is not None
     assert found.host == "cim-2"
+
+
+async def test_an_inventory_cannot_take_a_host_that_was_never_seen(world: World) -> None:
+    """A machine with a token of its own lists a NIC that another host.toml declares."""
+    hardware = Hardware(nics=(Nic(name="eth0", mac=MAC), Nic(name="eth1", mac=OTHER_MAC)))
+    await post(world, registration(token(world), hardware=hardware))
+    world.appliance.answer(ask(mac=OTHER_MAC))
+    hosts = {machine.host: machine.macs for machine in world.appliance.registry}
+    assert hosts == {"cim-1": [MAC], "cim-2": [OTHER_MAC]}
+
+
+async def test_a_nic_declared_for_another_host_later_is_that_hosts(world: World) -> None:
+    hardware = Hardware(nics=(Nic(name="eth0", mac=MAC), Nic(name="eth1", mac=STRANGER)))
+    await post(world, registration(token(world), hardware=hardware))
+    world.appliance.reconfigure(setup(host(), host("new", STRANGER)))
+    world.appliance.answer(ask(mac=STRANGER))
+    hosts = {machine.host: machine.macs for machine in world.appliance.registry}
+    assert hosts == {"cim-1": [MAC], "new": [STRANGER]}
+    assert world.appliance.registry.by_host["cim-1"].state is State.LIVE
+
+
+async def test_thousands_of_nics_are_not_a_machine(world: World) -> None:
+    status, _ = await post(
+        world,
+        registration(token(world), hardware=Hardware(nics=tuple(Nic(name="e", mac=MAC) for _ in range(129)))),
+    )
+    assert status == 400

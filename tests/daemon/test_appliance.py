@@ -13,6 +13,7 @@ from bootstrapd.model import (
     Door,
     FileAsk,
     FileReply,
+    Mac,
     Nothing,
     Reply,
     Stage,
@@ -20,6 +21,7 @@ from bootstrapd.model import (
     TextReply,
 )
 from bootstrapd.policy.lifecycle import DEADLINES_S
+from bootstrapd.policy.registry import MACS_A_MACHINE
 from bootstrapd.policy.surroundings import Heard
 
 NBP = "nbp/52-54-00-77-00-10/snponly.efi"
@@ -208,3 +210,12 @@ def test_a_host_that_comes_back_to_its_folder_is_still_ready(world: World) -> No
     world.now += 300
     world.appliance.answer(ask(stage=Stage.IPXE))
     assert b"boots its own disk" in _body(get(world, SCRIPT))
+
+
+def test_many_macs_with_one_uuid_do_not_grow_a_record(world: World) -> None:
+    uuid = "00112233-4455-6677-8899-aabbccddeeff"
+    world.appliance.reconfigure(setup(host("by-uuid", uuid=uuid)))
+    for number in range(500):
+        world.appliance.answer(ask(mac=Mac.of(b"\x02\xbb\x00\x00" + number.to_bytes(2, "big")), uuid=uuid))
+    (machine,) = world.appliance.registry
+    assert len(machine.macs) == MACS_A_MACHINE

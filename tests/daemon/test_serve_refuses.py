@@ -14,7 +14,8 @@ pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="ne
 
 # One link, d0, which is also the default route: as on a machine with one network card.
 ONE_LINK: Final = (
-    "ip link set lo up; ip link add d0 type veth peer d1; ip link set d1 up; ip address add 10.99.9.1/24 dev d0; ip link set d0 up;"
+    "ip link set lo up; ip link add d0 type veth peer d1; ip link set d1 up;"
+    "ip address add 10.99.9.1/24 dev d0; ip link set d0 up;"
     "ip route add default via 10.99.9.254"
 )
 NO_NET: Final = "setpriv --bounding-set=-net_bind_service,-net_raw,-net_admin"
