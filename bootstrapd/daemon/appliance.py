@@ -98,7 +98,7 @@ class Appliance:
                 self._claim(machine, found.name)
 
     def host_of(self, machine: Machine) -> Host | Conflict | None:
-        """Who claims this machine by what is known of it: the host it is while that one does, else the first."""
+        """Who claims it by what is known of it: the host it is, while that one does; else the first."""
         known = [match(self.setup.index, mac, machine.uuid, machine.serial) for mac in machine.macs]
         found = [each for each in known if each is not None]
         its_own = (each for each in found if isinstance(each, Host) and each.name == machine.host)
