@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from rack import Rack, told
-from story import BOOT_S, MAC, registers, serve
+from story import BOOT_S, MAC, registers, serve, share_is_small
 
 pytestmark = pytest.mark.vm
 
@@ -19,6 +19,7 @@ def test_ours(rack: Rack, image: Path, kind: str) -> None:
     machine = rack.machine("worker", kind, MAC)
     machine.start()
     registers(rack, machine)
+    share_is_small(rack)
 
 
 @pytest.mark.parametrize("kind", KINDS)

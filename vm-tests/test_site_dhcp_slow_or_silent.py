@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from rack import Rack
-from story import MAC, registers, serve
+from story import MAC, registers, serve, share_is_small
 
 pytestmark = pytest.mark.vm
 
@@ -17,6 +17,7 @@ def test_slow(rack: Rack, image: Path, kind: str) -> None:
     machine = rack.machine("worker", kind, MAC)
     machine.start()
     registers(rack, machine)
+    share_is_small(rack)
 
 
 @pytest.mark.parametrize("kind", ["bios-ipxe", "ovmf-pxe"])
@@ -29,3 +30,4 @@ def test_silent_at_first(rack: Rack, image: Path, kind: str) -> None:
     assert not rack.wire.seen("^DHCP REQUEST", MAC)
     rack.site()
     registers(rack, machine)
+    share_is_small(rack)

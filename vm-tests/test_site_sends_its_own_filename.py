@@ -6,7 +6,7 @@ import pytest
 from rack import Rack
 from rack.network import SITE
 from rack.site import names_a_boot_file
-from story import MAC, registers, serve
+from story import MAC, registers, serve, share_is_small
 
 pytestmark = pytest.mark.vm
 
@@ -19,6 +19,7 @@ def test_a_file_name_alone_does_no_harm(rack: Rack, image: Path, kind: str) -> N
     machine.start()
     registers(rack, machine)
     assert not rack.wire.seen("pxelinux", MAC)
+    share_is_small(rack)
 
 
 @pytest.mark.parametrize("kind", ["bios-ipxe", "ovmf-pxe"])

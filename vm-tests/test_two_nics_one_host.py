@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from rack import Rack
-from story import HOST, MAC, MAC2, is_this_machine, registers, serve
+from story import HOST, MAC, MAC2, is_this_machine, registers, serve, share_is_small
 
 pytestmark = pytest.mark.vm
 
@@ -19,3 +19,4 @@ def test_two_nics_one_host(rack: Rack, image: Path, declared: tuple[str, ...]) -
     is_this_machine(seen, machine)
     assert set(seen["macs"]) == {MAC, MAC2}
     assert len(rack.appliance.ask("machines", "list")) == 1
+    share_is_small(rack)
