@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec.structs import replace
 from scapy.utils import RawPcapReader
 
 from bootstrapd.errors import WireError
@@ -58,9 +59,8 @@ def packet(
     """A UEFI PXE DISCOVER; `options` are added to it, and one that is b"" is left out."""
     given = {53: DISCOVER, 60: UEFI_X64, 93: b"\x00\x07", **(options or {})}
     present = {code: value for code, value in given.items() if value}
-    return Packet(
-        **{"op": REQUEST, "xid": xid, "chaddr": mac.ljust(16, b"\0"), "options": Options(present), **header}
-    )
+    usual = Packet(op=REQUEST, xid=xid, chaddr=mac.ljust(16, b"\0"), options=Options(present))
+    return replace(usual, **header)
 
 
 def discover(

@@ -13,10 +13,11 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import pytest
 
+P = ParamSpec("P")
 T = TypeVar("T")
 CLONE_NEWNET = 0x40000000
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: network namespaces")
@@ -30,8 +31,8 @@ class Namespace:
         self._thread_id = self.call(threading.get_native_id)
         self.call(_leave_home)
 
-    def call(self, act: Callable[..., T], *arguments: object) -> T:
-        return self._thread.submit(act, *arguments).result(timeout=30)
+    def call(self, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._thread.submit(act, *args, **kwargs).result(timeout=30)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """The coroutine on a loop of its own, inside."""

@@ -16,6 +16,7 @@ import pytest
 from builders import CLIENT, MAC, SERVER, World, host, registration, setup
 
 from bootstrapd.model import (
+    DhcpReply,
     Door,
     FileAsk,
     FileReply,
@@ -94,7 +95,10 @@ def over_dhcp(door: Door, request: dhcp.Packet) -> Exchange:
         asked = dhcp.read_ask(dhcp.parse(dhcp.build(request)), door, SERVER)
         assert asked is not None
         reply = world.appliance.answer(asked)
-        return None if isinstance(reply, Nothing) else dhcp.build_reply(request, reply, SERVER)
+        if isinstance(reply, Nothing):
+            return None
+        assert isinstance(reply, DhcpReply)
+        return dhcp.build_reply(request, reply, SERVER)
 
     return exchange
 

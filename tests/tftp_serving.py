@@ -143,7 +143,7 @@ class Client:
 
     async def fetch(self, path: str, **options: int) -> bytes:
         """The whole file, in windows where they were agreed."""
-        packet = await self.ask(path, **options)
+        packet = await self.ask(path, "octet", **options)
         agreed = dict(packet.options) if isinstance(packet, Oack) else {}
         if agreed:
             packet = await self.exchange(Ack(0))

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -78,7 +78,7 @@ def measure(ours: Target | None = None) -> dict[str, Row]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tftp-bench-")))
         content = _make_file(folder)
         ours = ours or stack.enter_context(_appliance(folder))
-        rows = {}
+        rows: dict[str, Row] = {}
         for windowsize, name, peer in ((1, "dnsmasq", _dnsmasq), (16, "atftpd", _atftpd)):
             with peer(folder) as theirs:
                 for target in (ours, theirs):
@@ -89,11 +89,13 @@ def measure(ours: Target | None = None) -> dict[str, Row]:
 
 
 def _rows(windowsize: int, peer: str, turns: list[tuple[Turn, Turn]]) -> dict[str, Row]:
-    rates = [statistics.median(turn[side].mb_per_s for turn in turns) for side in (0, 1)]
-    costs = [statistics.median(turn[side].cpu_s_per_gb for turn in turns) for side in (0, 1)]
+    def row(unit: str, figure: Callable[[Turn], float]) -> Row:
+        ours, theirs = (statistics.median(figure(turn[side]) for turn in turns) for side in (0, 1))
+        return Row(ours, theirs, peer, unit)
+
     return {
-        f"tftp_w{windowsize}_64": Row(*rates, peer, "MB/s"),
-        f"tftp_w{windowsize}_cpu_s_per_gb": Row(*costs, peer, "CPU s/GB"),
+        f"tftp_w{windowsize}_64": row("MB/s", lambda turn: turn.mb_per_s),
+        f"tftp_w{windowsize}_cpu_s_per_gb": row("CPU s/GB", lambda turn: turn.cpu_s_per_gb),
     }
 
 

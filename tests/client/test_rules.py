@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bootstrapd.client import decide, personas, rules
@@ -99,10 +101,16 @@ def test_an_offer_that_breaks_a_rule(rule: str, severity: Severity, persona: Per
     ],
 )
 def test_P3_P6_a_reply_on_4011_that_breaks_a_rule(
-    rule: str, severity: Severity, fields: dict[str, object]
+    rule: str, severity: Severity, fields: dict[str, Any]
 ) -> None:
-    usual = {"kind": 5, "file": b"x.efi", "source_port": 4011, "target_port": 4011, "target": "10.77.0.9"}
-    reply = answer(PXE_CLIENT, **{**usual, **fields})
+    usual: dict[str, Any] = {
+        "kind": 5,
+        "file": b"x.efi",
+        "source_port": 4011,
+        "target_port": 4011,
+        "target": "10.77.0.9",
+    }
+    reply = answer(PXE_CLIENT, **(usual | fields))
     assert found(EDK2, site(), answer(PXE_CLIENT, file=b"x.efi"), replies=(reply,)) == [(rule, severity)]
 
 

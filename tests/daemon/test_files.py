@@ -20,12 +20,16 @@ def world() -> World:
     return World(setup(host(tftp_blksize=512, tftp_windowsize=1)))
 
 
-def get(world: World, path: str, client: str = CLIENT, **fields: object) -> Reply:
-    return world.files.fetch(FileAsk(door=Door.HTTP, path=path, server=SERVER, client=client, **fields))  # type: ignore[arg-type]
+def get(world: World, path: str, client: str = CLIENT) -> Reply:
+    return world.files.fetch(FileAsk(door=Door.HTTP, path=path, server=SERVER, client=client))
 
 
-def script(world: World, **fields: object) -> str:
-    reply = get(world, SCRIPT, **fields)
+def script(
+    world: World, client: str = CLIENT, query: dict[str, str] | None = None, is_probe: bool = False
+) -> str:
+    reply = world.files.fetch(
+        FileAsk(door=Door.HTTP, path=SCRIPT, server=SERVER, client=client, query=query or {}, is_probe=is_probe)
+    )
     assert isinstance(reply, TextReply)
     return reply.body.decode()
 

@@ -124,8 +124,11 @@ async def test_D2_whose_offer_a_booting_machine_takes_is_told_and_not_answered()
 
 
 async def test_a_bug_in_the_telling_costs_nobody_an_answer() -> None:
+    def broken(*_: object) -> None:
+        raise KeyError
+
     async with serving() as running:
-        running.server._took = lambda mac, _: {}[mac]
+        running.server._took = broken
         running.machine.socket.sendto(
             discover({53: REQUESTED, 54: socket.inet_aton("10.77.0.1")}), (HOST, running.ports[0])
         )

@@ -160,7 +160,12 @@ def test_D19_the_link_we_do_not_serve_is_not_heard(rack: Rack) -> None:
 
     async def scenario() -> None:
         asks: list[Ask] = []
-        serving = server(lambda ask: asks.append(ask) or reply("a.efi"))
+
+        def answer(ask: Ask) -> Reply:
+            asks.append(ask)
+            return reply("a.efi")
+
+        serving = server(answer)
         await serving.start()
         served, other = rack.machine("cli0"), rack.machine("cli1")
         with closing(served.socket), closing(other.socket):

@@ -85,7 +85,7 @@ async def test_events_come_back_as_they_were_in_order(path: Path) -> None:
     hardware = Hardware(
         nics=(Nic(name="eth0", mac="52:54:00:aa:bb:01"),), disks=(Disk(name="sda", size_bytes=9),)
     )
-    events = [
+    events: list[AnyEvent] = [
         asked(1),
         Registered(id="b", machine="m", at=2.5, boot="event-000001", address="10.0.0.9", hardware=hardware),
         Noticed(id="a", machine="m", at=1.0, code="SITE_FILENAME_WINS", reason="Übel: “67” ☠ \x00\n"),
@@ -349,7 +349,7 @@ def shell(command: str) -> None:
     subprocess.run(["sh", "-c", command], check=True)
 
 
-async def spoilt(path: Path, spoil: Callable[[Path], None]) -> str:
+async def spoilt(path: Path, spoil: Callable[[Path], object]) -> str:
     """The words with which a journal of three events is refused after `spoil`; it must be left as it is."""
     await written(path, *(asked(number) for number in (1, 2, 3)))
     spoil(path)

@@ -15,7 +15,6 @@ import pytest
 from structlog.testing import capture_logs
 from tftp_serving import Client, serving
 
-from bootstrapd.edge import tftp_ports
 from bootstrapd.edge.tftp import Limits, TftpServer
 from bootstrapd.edge.tftp_ports import OwnPort, can_segment
 from bootstrapd.errors import EdgeError
@@ -224,8 +223,11 @@ async def test_a_reply_that_is_not_tftps() -> None:
 
 
 async def test_finished_that_raises(nbp: Path) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
     async with serving({"snponly.efi": nbp}) as served, Client(served) as client:
-        served.server._transfers._finished = lambda _ask, _outcome: 1 // 0  # type: ignore[assignment,func-returns-value]
+        served.server._transfers._finished = broken
         assert await client.fetch("snponly.efi") == NBP
         await served.wait_for("tftp.bug")
         assert await client.fetch("snponly.efi") == NBP
@@ -346,7 +348,7 @@ async def test_a_port_that_is_not_allowed(monkeypatch: pytest.MonkeyPatch) -> No
         def bind(self, address: Any) -> None:
             raise PermissionError(errno.EACCES, f"Permission denied: {address}")
 
-    monkeypatch.setattr(tftp_ports.socket, "socket", Refused)
+    monkeypatch.setattr(socket, "socket", Refused)
     with pytest.raises(EdgeError, match=r"UDP port 69 on 0.0.0.0 is not allowed.*CAP_NET_BIND_SERVICE"):
         await serving_nothing("0.0.0.0", 69).start()
 
