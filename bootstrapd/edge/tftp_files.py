@@ -23,7 +23,7 @@ from bootstrapd.wire.tftp_blocks import Framed, Packets, Prebuilt
 USUAL_BLKSIZES: Final = frozenset((512, 1024, 1228, 1408, 1428, 1432, 1456, 1468))
 _PREBUILT_BYTES: Final = 4 << 20
 _CACHE_BYTES: Final = 16 << 20
-_VIEW_BYTES: Final = 200  # what Python needs beside a packet's bytes
+_VIEW_BYTES: Final = 256  # what Python needs beside the bytes of a packet
 
 Key = tuple[int, int, int, int, int]  # device, inode, modification time, size, block size
 

@@ -10,11 +10,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol
 
-from bootstrapd.wire.tftp import DATA, HEADER_BYTES
+from bootstrapd.wire.tftp import ACK, DATA, HEADER_BYTES
 
 Run = bytes | memoryview
 
 WRAP: Final = 0xFFFF
+
+
+class Lane:
+    """A whole file in lockstep, without windows: `acks[n]`, when it comes, is answered with `packets[n]`.
+
+    The last of `acks` is None, which nothing equals: after the last packet comes no other.
+    """
+
+    __slots__ = ("acks", "packets")  # read for every packet: a tuple's names cost more
+
+    def __init__(self, packets: Sequence[Run]) -> None:
+        self.packets = packets
+        self.acks = [*(ack(block) for block in range(len(packets))), None]
 
 
 class Packets(Protocol):
@@ -32,7 +45,7 @@ class Packets(Protocol):
         ...
 
     @property
-    def each(self) -> Sequence[Run] | None:
+    def lane(self) -> Lane | None:
         """The packets one by one, where they are all there."""
         ...
 
@@ -61,7 +74,7 @@ class Prebuilt:
         if len(content) % blksize == 0:
             packets += _last_packet(self.count)
         self._packets = memoryview(packets)
-        self.each = [self._packets[at : at + self._stride] for at in range(0, len(packets), self._stride)]
+        self.lane = Lane([self._packets[at : at + self._stride] for at in range(0, len(packets), self._stride)])
 
     def run(self, first: int, end: int) -> Run:
         return self._packets[first * self._stride : end * self._stride]
@@ -70,7 +83,7 @@ class Prebuilt:
 class Framed:
     """Packets made as they are asked for, a few ahead. `read(offset, length)` gives exactly that, or raises."""
 
-    each = None
+    lane = None
     _AHEAD: Final = 32
 
     def __init__(self, read: Callable[[int, int], Run], size: int, blksize: int) -> None:
@@ -94,6 +107,11 @@ class Framed:
             packets += _last_packet(self.count)
         self._packets = memoryview(packets)
         self._first, self._end = first, end
+
+
+def ack(block: int) -> bytes:
+    """The ACK of the first `block` blocks."""
+    return (ACK << 16 | block & WRAP).to_bytes(HEADER_BYTES, "big")
 
 
 def _last_packet(count: int) -> bytes:

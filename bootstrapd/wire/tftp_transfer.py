@@ -11,16 +11,14 @@ from typing import Final
 
 from bootstrapd.errors import WireError
 from bootstrapd.wire import tftp
-from bootstrapd.wire.tftp import ACK, HEADER_BYTES, Ack, Agreed, Error, Oack
-from bootstrapd.wire.tftp_blocks import WRAP, Packets, Run
+from bootstrapd.wire.tftp import HEADER_BYTES, Ack, Agreed, Error, Oack
+from bootstrapd.wire.tftp_blocks import WRAP, Lane, Packets, Run, ack
 
 # Seconds of silence before each repetition; past the last one the client is given up.
 _UNANSWERED_S: Final = (1.0, 2.0, 4.0)  # short: the address of a first packet may be forged
 _SILENT_S: Final = (1.0, 2.0, 4.0, 8.0, 8.0)
 _DOUBT_S: Final = 0.25  # after an ACK came twice: more than any round trip of a network that machines boot from
 _LONGEST_S: Final = 3600.0
-
-_acks: Final[list[bytes]] = []  # the ACK of block n on the wire, at n; made as far as needed
 
 
 class Outcome(StrEnum):
@@ -35,34 +33,32 @@ class Outcome(StrEnum):
     FAILED = "failed"  # our side: the file changed or could not be read
 
 
-def _make_acks(count: int) -> None:
-    for block in range(len(_acks), min(count, WRAP) + 1):
-        _acks.append((ACK << 16 | block).to_bytes(HEADER_BYTES, "big"))
-
-
 class Transfer:
     """The sender of one file, over when `outcome` is set; `stopped_by` is then the client's ERROR, if any.
 
     `start`, `next_run`, `receive`, `repeat` and `deadline_reached` give the run to send now, empty for nothing.
     What `Packets.run` raises passes through.
+
+    `lane` is for a server's inner loop, to do without a call: while it is set, `lane.acks[sent]` is answered by
+    sending `lane.packets[sent]`, counting `sent` on, and noting the time in `sent_at`.
     """
 
     __slots__ = (
         "_agreed",
-        "_base",
         "_begun",
         "_count",
         "_doubt",
-        "_each",
         "_packets",
         "_run",
-        "_sent",
-        "_sent_at",
         "_stuck",
         "_tries",
+        "_under_way",
         "_window",
+        "lane",
         "outcome",
         "retransmits",
+        "sent",
+        "sent_at",
         "stopped_by",
         "stride",
     )
@@ -70,14 +66,14 @@ class Transfer:
     def __init__(self, packets: Packets, agreed: Agreed, now: float) -> None:
         self._packets = packets
         self._run = packets.run
-        self._each = packets.each if agreed.windowsize == 1 else None
         self._count = packets.count
         self._agreed = agreed
         self._window = agreed.windowsize
-        self._base = 0  # blocks acknowledged
-        self._sent = 0  # blocks sent
-        self._begun = self._sent_at = now
-        # Marks of `_progress`, so that the fast path need not reset them: at the last repetition, and when an
+        self.lane: Lane | None = None
+        self.sent = 0  # blocks
+        self._under_way = 0  # of these, not acknowledged
+        self._begun = self.sent_at = now
+        # Marks of `_progress`, so that the fast paths need not reset them: at the last repetition, and when an
         # ACK came twice.
         self._stuck = self._doubt = -1
         self._tries = 0
@@ -85,16 +81,19 @@ class Transfer:
         self.outcome: Outcome | None = None
         self.stopped_by: Error | None = None
         self.retransmits = 0
-        _make_acks(self._count)
+
+    @property
+    def _acknowledged(self) -> int:
+        return self.sent - self._under_way
 
     @property
     def acked_bytes(self) -> int:
-        return min(self._base * self._packets.blksize, self._packets.size)
+        return min(self._acknowledged * self._packets.blksize, self._packets.size)
 
     @property
     def was_answered(self) -> bool:
         """The client acknowledged something: its address is its own."""
-        return self._sent > 0 if self._agreed.oack else self._base > 0
+        return self.sent > 0 if self._agreed.oack else self._acknowledged > 0
 
     @property
     def is_stuck(self) -> bool:
@@ -104,36 +103,30 @@ class Transfer:
     @property
     def _progress(self) -> int:
         """Grows with every ACK that gets us further, and with nothing else."""
-        return self._base + self._sent
+        return self._acknowledged + self.sent
 
     def start(self) -> Run:
         """The OACK, or DATA 1 where nothing was agreed (T5)."""
         if self._agreed.oack:
             return tftp.build(Oack(self._agreed.oack))
-        self._sent = 1
+        self.sent = self._under_way = 1
         return self._run(0, 1)
 
     def next_run(self, datagram: bytes, now: float) -> Run | None:
         """The next run if `datagram` acknowledges all that was sent and there is more; None: ask `receive`.
 
-        Does nothing that `receive` would not do, for nearly every packet there is: the server's speed is here.
+        Does nothing that `receive` would not do, for nearly every packet there is.
         """
-        sent = self._sent
-        if datagram != _acks[sent & WRAP] or sent == self._count:
+        sent = self.sent
+        if datagram != ack(sent) or sent == self._count:
             return None
-        self._base = sent
-        self._sent_at = now
-        if self._each is not None:
-            self._sent = sent + 1
-            return self._each[sent]
-        self._sent = end = min(sent + self._window, self._count)
-        return self._run(sent, end)
+        return self._go_on(sent, now)
 
     def receive(self, datagram: bytes, now: float) -> Run:
         """Anything from the client. WireError for what has no place here; it changed nothing then."""
         match tftp.parse(datagram):
             case Ack(block):
-                return self._acknowledged(block, now)
+                return self._take_ack(block, now)
             case Error() as error:
                 self.stopped_by = error
                 is_probe = self._agreed.knows_size and not self.was_answered
@@ -142,28 +135,31 @@ class Transfer:
             case other:
                 raise WireError(f"{type(other).__name__} from a client that reads")
 
-    def _acknowledged(self, block: int, now: float) -> Run:
-        ahead = (block - self._base) & WRAP
-        if ahead > self._sent - self._base:
+    def _take_ack(self, block: int, now: float) -> Run:
+        ahead = (block - self._acknowledged) & WRAP
+        if ahead > self._under_way:
             return b""  # of a block long acknowledged, or never sent
-        if ahead == 0 and self._sent:
+        if ahead == 0 and self.sent:
             # Never answered by a repetition (Sorcerer's Apprentice, RFC 1123 4.2.3.1): that would double every
             # packet from here on. Where it means a loss, the wait for the next repetition gets short.
             self._doubt = self._progress
             return b""
-        self._base += ahead
-        if self._base == self._count:
+        self._under_way -= ahead
+        if self._acknowledged == self._count:
             self.outcome = Outcome.DONE
             return b""
-        return self._go_on(now)
+        return self._go_on(self._acknowledged, now)
 
-    def _go_on(self, now: float) -> Run:
-        """The window after the last acknowledged block, whatever of it was sent before: go-back-N."""
-        end = min(self._base + self._window, self._count)
-        self.retransmits += self._sent - self._base
-        self._sent = end
-        self._sent_at = now
-        return self._run(self._base, end)
+    def _go_on(self, first: int, now: float) -> Run:
+        """The window from block `first` on, whatever of it was sent before: go-back-N (RFC 7440)."""
+        end = min(first + self._window, self._count)
+        self.retransmits += self.sent - first
+        self.sent = end
+        self._under_way = end - first
+        self.sent_at = now
+        if self._window == 1:
+            self.lane = self._packets.lane
+        return self._run(first, end)
 
     def repeat(self) -> Run:
         """The first packet once more: the client's request came again, so it has not seen it."""
@@ -176,9 +172,9 @@ class Transfer:
         """When `deadline_reached` must be called, unless something arrives before."""
         progress = self._progress
         if self._is_doubted(progress):
-            return self._sent_at + _DOUBT_S
+            return self.sent_at + _DOUBT_S
         tries = self._tries if self._stuck == progress else 0
-        return min(self._sent_at + self._waits[tries], self._begun + _LONGEST_S)
+        return min(self.sent_at + self._waits[tries], self._begun + _LONGEST_S)
 
     def _is_doubted(self, progress: int) -> bool:
         """An ACK came twice, and nothing was repeated since: this shortens one wait, not every one."""
@@ -203,12 +199,12 @@ class Transfer:
         if self._tries == len(self._waits) or now - self._begun >= _LONGEST_S:
             self.give_up(Outcome.TIMEOUT)
             return b""
-        self._sent_at = now
+        self.sent_at = now
         if not self.was_answered:
             return self.repeat()
-        return self._go_on(now)
+        return self._go_on(self._acknowledged, now)
 
     def give_up(self, outcome: Outcome) -> None:
         """The client is silent or gone. With everything sent, it may well have all of it."""
-        has_all = self._sent == self._count and self.was_answered
+        has_all = self.sent == self._count and self.was_answered
         self.outcome = Outcome.UNCONFIRMED if has_all else outcome

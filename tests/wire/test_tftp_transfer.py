@@ -7,7 +7,7 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tftp_pair import DELAY_S, Pair, Reader, blocks, doubling, dropping, options, sender
+from tftp_pair import DELAY_S, Pair, Reader, blocks, doubling, dropping, fast_run, options, sender
 
 from bootstrapd.errors import WireError
 from bootstrapd.wire import tftp
@@ -57,8 +57,8 @@ def test_prebuilt_and_framed_are_the_same(size: int, blksize: int, data: st.Data
         first = data.draw(st.integers(0, prebuilt.count - 1))
         end = data.draw(st.integers(first + 1, min(first + 64, prebuilt.count)))
         assert bytes(prebuilt.run(first, end)) == bytes(framed.run(first, end))
-    assert prebuilt.each is not None
-    assert b"".join(map(bytes, prebuilt.each)) == bytes(framed.run(0, framed.count))
+    assert prebuilt.lane is not None
+    assert b"".join(map(bytes, prebuilt.lane.packets)) == bytes(framed.run(0, framed.count))
 
 
 def test_framed_reads_a_little_ahead_only() -> None:
@@ -418,15 +418,18 @@ def test_T9_no_client_has_us_send_more_than_a_window_for_a_packet(
         assert len(run) <= windowsize * 516
 
 
-@given(st.lists(st.integers(0, 12).map(ack), max_size=40), st.sampled_from([1, 4]))
-def test_the_fast_path_does_what_receive_does(received: list[bytes], windowsize: int) -> None:
-    fast, slow = (sender(content_of(5000), options(512, windowsize)) for _ in range(2))
+@given(st.lists(st.integers(0, 12).map(ack), max_size=40), st.sampled_from([1, 4]), st.booleans())
+def test_the_fast_paths_do_what_receive_does(received: list[bytes], windowsize: int, prebuilt: bool) -> None:
+    packets = kinds(content_of(5000), 512)[0 if prebuilt else 1]
+    fast, slow = (Transfer(packets, options(512, windowsize), 0.0) for _ in range(2))
     assert fast.start() == slow.start()
-    for datagram in received:
+    for now, datagram in enumerate(received):
         if slow.outcome:
             break
-        run = fast.next_run(datagram, 0.1)
-        assert (fast.receive(datagram, 0.1) if run is None else run) == slow.receive(datagram, 0.1)
+        run = fast_run(fast, datagram, now)
+        assert (fast.receive(datagram, now) if run is None else run) == slow.receive(datagram, now)
         assert fast.outcome == slow.outcome
         assert fast.next_deadline() == slow.next_deadline()
         assert fast.retransmits == slow.retransmits
+        assert fast.acked_bytes == slow.acked_bytes
+        assert fast.was_answered == slow.was_answered
