@@ -17,11 +17,12 @@ demo: ## watch a virtual rack boot by its own firmware (KEEP=1 stays up)
 test: lint ## all but the long stories: lint, types, tests, one VM story a firmware
 	@.ci/install vm
 	$(PYTEST) tests -n auto
-	$(PYTEST) vm-tests -m firmware
+	$(PYTEST) vm-tests -m "firmware or not vm"
 
 test-quick: lint ## what needs no VM
 	@.ci/install test
 	$(PYTEST) tests -n auto
+	$(PYTEST) vm-tests -m "not vm"
 
 test-all: lint ## everything: tests, every VM story, the lowest versions of the dependencies
 	@.ci/install vm
@@ -37,7 +38,9 @@ lint: ## ruff and mypy
 	@.ci/install
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy
+	.venv/bin/mypy bootstrapd tests/bench
+	MYPYPATH=tests .venv/bin/mypy tests --exclude ^tests/bench/
+	MYPYPATH=vm-tests .venv/bin/mypy vm-tests
 
 bench: ## ours beside the peers, in one run: build/bench.json
 	@.ci/install bench
