@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ class World:
         )
         self.appliance = Appliance(first, chance, self.counters, self.told.append)
         sources = {f.name: f.read_text() for f in (shipped.netboot() / "ipxe").glob("*.j2")}
-        self.writer = Writer(Scripts(sources), lambda: self.appliance.setup)
+        self.writer = Writer(partial(Scripts, sources), lambda: self.appliance.setup)
         self.files = Files(self.appliance, self.writer, self.neighbours.get, (KEY,))
         self.admissions = Admissions(self.appliance, self.neighbours.get, self._durable)
 

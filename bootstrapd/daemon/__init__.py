@@ -18,7 +18,7 @@ def run(config: Config) -> None:
     async def serve() -> None:
         with lean.start():
             from bootstrapd.daemon import logs
-            from bootstrapd.daemon.run import Daemon
+            from bootstrapd.daemon.service import Daemon
 
             logs.configure(config.log)
             daemon = Daemon(config)

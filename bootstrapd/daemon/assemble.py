@@ -6,8 +6,9 @@ import os
 import secrets
 import time
 from collections import Counter
+from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bootstrapd import shipped
 from bootstrapd.config import Config, parse_hosts
@@ -21,13 +22,18 @@ from bootstrapd.model import Arch, Door, HostBook, Mac, Stage, Transition
 from bootstrapd.model.view import Explained
 from bootstrapd.policy.boot import Setup
 from bootstrapd.policy.match import index
-from bootstrapd.policy.render import Scripts
+
+if TYPE_CHECKING:
+    from bootstrapd.policy.render import Scripts
 
 NOBODYS_ADDRESS: Final = "192.0.2.1"  # RFC 5737
 
 
+@cache
 def scripts() -> Scripts:
-    """The iPXE templates that ship with the code."""
+    """The iPXE templates that ship with the code, compiled when first asked for: that takes a while."""
+    from bootstrapd.policy.render import Scripts
+
     folder = shipped.netboot() / "ipxe"
     return Scripts({file.name: file.read_text() for file in sorted(folder.glob("*.ipxe.j2"))})
 
@@ -75,7 +81,7 @@ class Offline:
         if config.paths.journal_file.exists():
             replay(Journal(config.paths.journal_file), core)
         self._core = core
-        self._writer = Writer(scripts(), lambda: core.setup)
+        self._writer = Writer(scripts, lambda: core.setup)
 
     def explain(self, mac: Mac, arch: Arch | None, stage: Stage | None, door: Door | None) -> list[Explained]:
         """As over the API, with an address from the documentation range in the place of ours."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from bootstrapd.model import Host, LocalDisk, Mac, Script
 from bootstrapd.policy.answer import base_url
 from bootstrapd.policy.boot import Setup
 from bootstrapd.policy.machine import Token
-from bootstrapd.policy.render import Scripts
+
+if TYPE_CHECKING:  # jinja2 is loaded when the first script is written
+    from bootstrapd.policy.render import Scripts
 
 PROBE: Final = Token("", "0" * 32, "", 0.0)  # what a HEAD is shown: nothing that opens anything
 
@@ -17,13 +19,13 @@ PROBE: Final = Token("", "0" * 32, "", 0.0)  # what a HEAD is shown: nothing tha
 class Writer:
     """The same script for the same decision, for live traffic and for `explain`."""
 
-    def __init__(self, scripts: Scripts, setup: Callable[[], Setup]) -> None:
+    def __init__(self, scripts: Callable[[], Scripts], setup: Callable[[], Setup]) -> None:
         self._scripts = scripts
         self._setup = setup
 
     def stub(self, server: str) -> bytes:
         """The few lines that send any iPXE on to its own script."""
-        return self._scripts.render("boot", {"base": base_url(server, self._setup().http_port)})
+        return self._scripts().render("boot", {"base": base_url(server, self._setup().http_port)})
 
     def render(
         self, decision: Script | LocalDisk, server: str, mac: Mac, host: Host | None, token: Token
@@ -36,11 +38,13 @@ class Writer:
         }
         match decision:
             case LocalDisk(esp_label=label):
-                return self._scripts.render("disk", {**values, "esp_label": label})
+                return self._scripts().render("disk", {**values, "esp_label": label})
             case Script(template="image", image=image):
-                return self._scripts.render("image", {**values, **self._image_values(image, mac, host, token)})
+                return self._scripts().render(
+                    "image", {**values, **self._image_values(image, mac, host, token)}
+                )
             case Script(template=template):
-                return self._scripts.render(template, values)
+                return self._scripts().render(template, values)
             case _:
                 assert_never(decision)
 

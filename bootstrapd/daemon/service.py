@@ -76,7 +76,7 @@ class Daemon:
             self._recorder,
         )
         _refuse_without(self.appliance.setup.programs)
-        writer = Writer(assemble.scripts(), lambda: self.appliance.setup)
+        writer = Writer(assemble.scripts, lambda: self.appliance.setup)
         self._doors = Doors(config, self._answers(writer), self.counters)
         self._api = ApiServer(self._paths.api_socket, self._operator(writer), self.counters)
         self._watcher = netif.Watcher(self._on_links)
@@ -154,6 +154,7 @@ class Daemon:
                 start_s=round(time.time() - self._started, 3),
             )
             _notify("READY=1")
+            await asyncio.to_thread(assemble.scripts)
             await self._tick_until_stopped()
             _notify("STOPPING=1")
 
