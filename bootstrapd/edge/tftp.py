@@ -1,8 +1,8 @@
 """The TFTP server: boot programs and scripts to firmware, iPXE, PXELINUX and GRUB (rules T*, I9).
 
 Owns the port that is asked, and decides what becomes of a request: refused, or a transfer. What a path means is
-`fetch`'s; packets and protocol are `wire/tftp` and `wire/tftp_transfer`, sockets `tftp_ports`, files
-`tftp_files`, and `tftp_transfers` keeps the transfers going.
+`fetch`'s; packets and protocol are `wire/tftp` and `wire/tftp_transfer`. Its other rooms: `tftp_ports`,
+`tftp_files`, `tftp_transfers`, which keeps them going, and `tftp_log`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from pathlib import Path
 from time import monotonic
 from typing import Final, assert_never
 
-import structlog
 from msgspec import Struct
 
 from bootstrapd.edge.tftp_files import Content, File, PacketCache, Text
+from bootstrapd.edge.tftp_log import Voice, log
 from bootstrapd.edge.tftp_ports import Listener, OwnPort, Peer, SharedPort, can_segment
 from bootstrapd.edge.tftp_transfers import Channel, Finished, Limits, Transfers
 from bootstrapd.errors import EdgeError, WireError
@@ -27,8 +27,6 @@ from bootstrapd.wire.tftp import Caps, Error, Rrq, Wrq
 from bootstrapd.wire.tftp_transfer import Outcome, Transfer
 
 __all__ = ["Limits", "TftpServer"]
-
-log = structlog.get_logger(__name__)
 
 _HEADERS_BYTES: Final = 32  # IP, UDP and TFTP before the payload
 _BATCH: Final = 16
@@ -84,7 +82,8 @@ class TftpServer:
         self._segmentation = segmentation and can_segment()
         self._clock = clock
         self._cache = PacketCache()
-        self._transfers = Transfers(counters, finished, self._limits, clock)
+        self._voice = Voice(counters, clock)
+        self._transfers = Transfers(counters, finished, self._limits, clock, self._voice)
 
     @property
     def port(self) -> int:
@@ -128,10 +127,10 @@ class TftpServer:
         except _Refusal as refusal:
             self._refuse(refusal, peer, own)
         except EdgeError as error:
-            log.warning("tftp.unreadable", client=peer[0], reason=str(error))
+            self._voice.warning("tftp.unreadable", client=peer[0], reason=str(error))
             self._refuse(_Refusal("unreadable", tftp.UNDEFINED, "the file cannot be read"), peer, own)
-        except Exception:
-            log.exception("tftp.bug", client=peer[0])
+        except Exception as error:  # noqa: BLE001 - counted and logged there
+            self._voice.bug(error, client=peer[0])
             self._refuse(_Refusal("bug", tftp.UNDEFINED, "internal error"), peer, own)
 
     def _refuse(self, refusal: _Refusal, peer: Peer, own: str) -> None:
@@ -201,7 +200,7 @@ class TftpServer:
         try:
             return File(path, self._cache)
         except OSError as error:
-            log.warning("tftp.unreadable", path=str(path), reason=error.strerror or str(error))
+            self._voice.warning("tftp.unreadable", path=str(path), reason=error.strerror or str(error))
             if isinstance(error, (FileNotFoundError, NotADirectoryError)):
                 raise _Refusal("vanished", tftp.NOT_FOUND, "File not found") from error
             raise _Refusal("unreadable", tftp.UNDEFINED, "the file cannot be read") from error

@@ -2,7 +2,7 @@
 
 Transfers' sockets are watched by an epoll of their own, which asyncio sees as one more descriptor: a handle of
 asyncio's per packet would cost as much as all else that Python does for it. For the usual ACK nothing happens
-but read, `Transfer.next_run` and write.
+but a read, a comparison and a write.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-import structlog
 from msgspec import Struct
 
 from bootstrapd.edge.tftp_files import Content
+from bootstrapd.edge.tftp_log import Voice, log
 from bootstrapd.edge.tftp_ports import OwnPort, Peer, SharedPort
 from bootstrapd.errors import EdgeError, WireError
 from bootstrapd.model import FileAsk
@@ -26,8 +26,6 @@ from bootstrapd.wire import tftp
 from bootstrapd.wire.tftp import Error
 from bootstrapd.wire.tftp_blocks import Run
 from bootstrapd.wire.tftp_transfer import Outcome, Transfer
-
-log = structlog.get_logger(__name__)
 
 Finished = Callable[[FileAsk, str], None]
 
@@ -77,8 +75,10 @@ class Transfers:
         finished: Finished,
         limits: Limits,
         clock: Callable[[], float],
+        voice: Voice,
     ) -> None:
         self._clock = clock
+        self._voice = voice
         self._counters = counters
         self._finished = finished
         self._limits = limits
@@ -197,11 +197,10 @@ class Transfers:
                 self._counters["tftp.socket_errors"] += 1
                 log.debug("tftp.socket", client=channel.ask.client, reason=os.strerror(error.errno or 0))
             case EdgeError():
-                log.warning("tftp.failed", client=channel.ask.client, path=channel.ask.path, reason=str(error))
+                self._voice.warning("tftp.failed", path=channel.ask.path, reason=str(error))
                 self._fail(channel, "the file changed or cannot be read")
             case _:
-                self._counters["tftp.bug"] += 1
-                log.error("tftp.bug", client=channel.ask.client, path=channel.ask.path, exc_info=error)
+                self._voice.bug(error, client=channel.ask.client, path=channel.ask.path)
                 self._fail(channel, "internal error")
 
     def _fail(self, channel: Channel, text: str) -> None:
@@ -235,9 +234,8 @@ class Transfers:
         self._counters["tftp.retransmit"] += transfer.retransmits
         if outcome not in _EXPECTED:
             said = transfer.stopped_by.text if transfer.stopped_by else ""
-            log.info("tftp.ended", client=ask.client, path=ask.path, outcome=str(outcome), said=said)
+            self._voice.info("tftp.ended", client=ask.client, path=ask.path, outcome=str(outcome), said=said)
         try:
             self._finished(ask, str(outcome))
-        except Exception:  # whoever listens must not stop the server
-            self._counters["tftp.bug"] += 1
-            log.exception("tftp.bug", client=ask.client, path=ask.path)
+        except Exception as error:  # noqa: BLE001 - whoever listens must not stop the server
+            self._voice.bug(error, client=ask.client, path=ask.path)

@@ -10,9 +10,11 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 from tftp_serving import Client, Served, serving
 
 from bootstrapd.edge.tftp import Limits
+from bootstrapd.edge.tftp_log import LINES_A_MINUTE
 from bootstrapd.wire import tftp
 from bootstrapd.wire.tftp import Ack, Data, Error, Oack, Rrq
 
@@ -178,6 +180,23 @@ async def test_half_a_rack_that_stops_reading(nbp: Path) -> None:
         assert_nothing_is_left(served)
         for client in silent:
             client.socket.close()
+
+
+async def test_nobody_floods_the_log(nbp: Path) -> None:
+    async with serving({"snponly.efi": nbp}) as served, Client(served) as client:
+        with capture_logs() as logs:
+            for number in range(1, 101):
+                await client.ask("snponly.efi", blksize=1000)
+                await client.send(Error(0, "again"))
+                await served.wait_for("tftp.aborted", number)
+        assert len([entry for entry in logs if entry["log_level"] != "debug"]) == LINES_A_MINUTE
+        assert served.counters["tftp.unlogged"] == 100 - LINES_A_MINUTE
+        served.clock.now += 60
+        with capture_logs() as logs:
+            await client.ask("snponly.efi", blksize=1000)
+            await client.send(Error(0, "once more"))
+            await served.wait_for("tftp.aborted", 101)
+        assert [entry["said"] for entry in logs] == ["once more"]
 
 
 def assert_nothing_is_left(served: Served) -> None:
