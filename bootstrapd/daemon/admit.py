@@ -87,5 +87,5 @@ class Admissions:
 
     def _refuse(self, status: int, refusal: Refusal, client: str) -> tuple[int, bytes]:
         self._appliance.counters[f"register.refused.{refusal.code.lower()}"] += 1
-        log.info("registration refused", client=client, code=refusal.code, reason=refusal.reason)
+        log.debug("registration refused", client=client, code=refusal.code, reason=refusal.reason)
         return status, encode(Admission(status="refused", code=refusal.code, reason=refusal.reason))

@@ -23,7 +23,9 @@ from bootstrapd.model import (
     Host,
     Mac,
     Merged,
+    NicSeen,
     Noticed,
+    Refused,
     Reply,
     Silence,
     Stage,
@@ -35,7 +37,7 @@ from bootstrapd.policy import answer, lifecycle
 from bootstrapd.policy.boot import AnyDecision, Setup, Standing, decide
 from bootstrapd.policy.machine import Boot, Machine, begins_boot
 from bootstrapd.policy.match import Conflict, match
-from bootstrapd.policy.registry import GUARD_WINDOW_S, Registry
+from bootstrapd.policy.registry import GUARD_WINDOW_S, MACS_A_MACHINE, Registry
 from bootstrapd.policy.surroundings import Heard, judge, judge_choice
 
 ANSWERS_A_MACHINE: Final = 16
@@ -104,38 +106,57 @@ class Appliance:
         its_own = (each for each in found if isinstance(each, Host) and each.name == machine.host)
         return next(its_own, found[0] if found else None)
 
+    def claimant(self, ask: Ask) -> Host | Conflict | None:
+        """Who claims the asker: by what it says, else by what it said before (file doors hear a MAC only)."""
+        found = match(self.setup.index, ask.mac, ask.uuid, ask.serial)
+        known = self.registry.by_mac.get(ask.mac)
+        if found is None and known is not None:
+            found = match(self.setup.index, ask.mac, known.uuid, known.serial)
+        return found
+
     def answer(self, ask: Ask) -> Reply:
         """The DHCP and 4011 doors. From memory: a repeated ask costs a look-up."""
         now = self.chance.now()
+        question = (ask.door, ask.stage, ask.arch, ask.server, ask.features, ask.uuid)
         machine = self.registry.find(ask.mac)
         if machine is not None:
-            key = (ask.door, ask.stage, ask.arch, ask.server, ask.features, ask.uuid)
-            known: Reply | None = machine.answers.get(key)
+            known = machine.answers.get(question)
             if known is not None and not begins_boot(machine, ask, now):
                 touch(machine, ask, now)
-                return known
+                reply, counter = known
+                self.counters[counter] += 1
+                return reply
         machine, decision = self.decide(ask, now)
         reply = answer.reply(decision, ask, self.setup)
         if not machine.held and len(machine.answers) < ANSWERS_A_MACHINE:
-            machine.answers[(ask.door, ask.stage, ask.arch, ask.server, ask.features, ask.uuid)] = reply
+            machine.answers[question] = (reply, counter_of(decision))
         return reply
+
+    def peek(self, ask: Ask, now: float) -> tuple[Host | None, AnyDecision]:
+        """The decision and whose it is, with nothing changed by asking: for HEAD and `explain`."""
+        found = self.claimant(ask)
+        host = found if isinstance(found, Host) else None
+        machine = self.registry.find(ask.mac, host.name if host else "")
+        return host, decide(ask, self.standing(machine, found, now), self.setup)
 
     def decide(self, ask: Ask, now: float) -> tuple[Machine, AnyDecision]:
         """Find the machine, open a boot where this ask begins one, decide. What every door goes through."""
-        found = match(self.setup.index, ask.mac, ask.uuid, ask.serial)
+        found = self.claimant(ask)
         name = found.name if isinstance(found, Host) else ""
         machine = self.registry.find(ask.mac, name)
         if machine is not None and name and machine.host != name:
             machine = self._claim(machine, name) if self._is_free(machine) else self.registry.by_host.get(name)
-        if machine is None or begins_boot(machine, ask, now):
+        is_first = machine is None or begins_boot(machine, ask, now)
+        if machine is None or is_first:
             machine = self._open_boot(ask, name, machine)
-        self.registry.add_mac(machine, ask.mac)
+        elif ask.mac not in self.registry.by_mac and len(machine.macs) < MACS_A_MACHINE:
+            self.tell(NicSeen(**of(machine), mac=ask.mac))
         touch(machine, ask, now)
         decision = decide(ask, self.standing(machine, found, now), self.setup)
         machine.reason = decision.reason
-        self.counters[f"decision.{type(decision).__name__.lower()}"] += 1
-        if isinstance(decision, Silence):
-            self.counters[f"silence.{decision.code.lower()}"] += 1
+        self.counters[counter_of(decision)] += 1
+        if is_first and machine.host and isinstance(decision, Silence) and decision.code != "LOCAL_DISK":
+            self.tell(Refused(**of(machine), code=decision.code, reason=decision.reason))
         return machine, decision
 
     def _is_free(self, machine: Machine) -> bool:
@@ -147,7 +168,7 @@ class Appliance:
         """The machine is this host now; a record that was the host already takes it in."""
         holder = self.registry.by_host.get(host)
         if holder is None or holder is machine:
-            self.tell(Enrolled(**of(machine), host=host))
+            self.tell(Enrolled(**of(machine), host=host, macs=tuple(machine.macs)))
             return machine
         self.tell(Merged(**of(holder), other=machine.id))
         return holder
@@ -227,6 +248,13 @@ def is_led_away(boot: Boot, now: float) -> bool:
     return (
         bool(boot.took) and not boot.ended and Stage.IPXE in boot.xids and now - boot.took_at > SCRIPT_AFTER_S
     )
+
+
+def counter_of(decision: AnyDecision) -> str:
+    """What a decision is counted as."""
+    if isinstance(decision, Silence):
+        return f"silence.{decision.code.lower()}"
+    return f"decision.{type(decision).__name__.lower()}"
 
 
 def of(machine: Machine) -> Draft:

@@ -27,8 +27,7 @@ from bootstrapd.model import (
 )
 from bootstrapd.model.view import Explained
 from bootstrapd.policy import answer
-from bootstrapd.policy.boot import AnyDecision, decide
-from bootstrapd.policy.match import match
+from bootstrapd.policy.boot import AnyDecision
 from bootstrapd.wire import dhcp
 from bootstrapd.wire.pxe import Options
 
@@ -76,17 +75,14 @@ def _asks(mac: Mac, server: str, arches: list[Arch]) -> Iterator[Ask]:
 
 
 def _explain(appliance: Appliance, writer: Writer, ask: Ask) -> Explained:
-    found = match(appliance.setup.index, ask.mac)
-    host = found if isinstance(found, Host) else None
-    machine = appliance.registry.find(ask.mac, host.name if host else "")
-    standing = appliance.standing(machine, found, appliance.chance.now())
-    decision = decide(ask, standing, appliance.setup)
+    host, decision = appliance.peek(ask, appliance.chance.now())
     fields, script = _said(appliance, writer, ask, decision, host)
+    code = f"{decision.code}: " if isinstance(decision, Silence) else ""
     return Explained(
         door=ask.door,
         stage=ask.stage,
         arch=str(ask.arch),
-        rule=decision.rule,
+        rule=code + decision.rule,
         reason=decision.reason,
         fields=fields,
         script=script,

@@ -1,7 +1,8 @@
-"""What TFTP and HTTP hand out: boot programs, scripts, images, overlays, each behind the same decision.
+"""What TFTP and HTTP hand out: boot programs and scripts behind the one decision, images, overlays.
 
-A path says what is wanted and for which machine; `Appliance.decide` says whether it may be had. Overlays and
-tokens are made here, one for each script that boots an image (DESIGN.md, Safety 4).
+A path says what is wanted and for which machine; `Appliance.decide` says whether it may be had. Image files
+hold nothing secret and are for anybody; what is a machine's own is in its overlay. Overlays and tokens are made
+here, one for each script that boots an image (DESIGN.md, Safety 4).
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from bootstrapd.daemon.writer import PROBE, Writer
 from bootstrapd.errors import ConfigError
 from bootstrapd.model import (
     ARCHES,
-    AnyEvent,
     Arch,
     Ask,
     Chain,
@@ -42,7 +42,7 @@ from bootstrapd.model import (
 from bootstrapd.policy import admission, programs, routes
 from bootstrapd.policy.answer import base_url
 from bootstrapd.policy.boot import AnyDecision
-from bootstrapd.policy.machine import Machine, Token
+from bootstrapd.policy.machine import Machine, Token, last_line, line
 from bootstrapd.wire import cpio
 
 OUR_IPXE: Final = Feature.HTTP | Feature.BZIMAGE | Feature.EFI  # it runs a script, so it is good enough (I3)
@@ -55,6 +55,11 @@ BUILDS: Final = {
     ("efi", "x86_64"): 7,
     ("efi", "arm64"): 11,
 }
+TOO_MANY_BOOTS: Final = Script(
+    template="wait",
+    rule="Safety 4",
+    reason="too many of its boots are under way at once; a token is free again within 15 minutes",
+)
 FETCHES_BEFORE_A_WORD: Final = 2
 SAME_ATTEMPT_S: Final = 2.0  # no machine powers on, fails and asks again so fast: a repeat on the wire
 
@@ -64,8 +69,6 @@ FOR_THE_NIXOS_HOOK: Final = (
     ("ssh/ssh_host_note", "The live system makes its own host key; none is served over the network.\n", 0o644),
     ("addrs.json", "[]\n", 0o644),
 )
-STAGE_OF: Final[dict[type[AnyEvent], str]] = {LocalBoot: "local-disk", ScriptSent: "script", ImageSent: "image"}
-SECURE_BOOT: Final = {"01": True, "00": False}
 
 
 class Files:
@@ -90,7 +93,7 @@ class Files:
             case None:
                 return Nothing(f"there is no {ask.path!r} here")
             case routes.Stub():
-                return _script(self._writer.stub(ask.server))
+                return _text(self._writer.stub(ask.server))
             case routes.MachineStub(mac):
                 return self._machine_stub(ask, mac)
             case routes.BootProgram(mac, file):
@@ -118,9 +121,10 @@ class Files:
     def _resolve(self, ask: FileAsk) -> routes.Resolved | None:
         return routes.resolve(ask.path, lambda: self._neighbour(ask.client))
 
-    def _decide(
+    def _judge(
         self, ask: FileAsk, mac: Mac, stage: Stage, arch: Arch | None = None
-    ) -> tuple[Machine, AnyDecision]:
+    ) -> tuple[Machine | None, Host | None, AnyDecision]:
+        """The machine, whose it is, and the decision. A probe finds no machine: it changes nothing."""
         question = Ask(
             door=ask.door,
             mac=mac,
@@ -131,26 +135,26 @@ class Files:
             uuid=clean_uuid(ask.query.get("uuid", "")),
             serial=clean_serial(ask.query.get("serial", "")[:64]),
             features=OUR_IPXE if stage is Stage.IPXE else Feature.NONE,
-            secure_boot=SECURE_BOOT.get(ask.query.get("secureboot", "")),
         )
-        return self._appliance.decide(question, self._appliance.chance.now())
+        now = self._appliance.chance.now()
+        if ask.is_probe:
+            return None, *self._appliance.peek(question, now)
+        machine, decision = self._appliance.decide(question, now)
+        return machine, self._appliance.setup.book.hosts.get(machine.host), decision
 
     def _machine_stub(self, ask: FileAsk, mac: Mac) -> Reply:
-        _, decision = self._decide(ask, mac, Stage.IPXE)
-        return (
-            Nothing(decision.reason)
-            if isinstance(decision, Silence)
-            else _script(self._writer.stub(ask.server))
-        )
+        _, _, decision = self._judge(ask, mac, Stage.IPXE)
+        if isinstance(decision, Silence):
+            return Nothing(decision.reason)
+        return _text(self._writer.stub(ask.server))
 
     def _program(self, ask: FileAsk, mac: Mac, file: str) -> Reply:
-        machine, decision = self._decide(ask, mac, Stage.FIRMWARE, programs.made_for(file))
+        _, host, decision = self._judge(ask, mac, Stage.FIRMWARE, programs.made_for(file))
         if isinstance(decision, Silence):
             return Nothing(decision.reason)
         program = self._appliance.setup.programs.get(file)
         if program is None:
             return Nothing(f"there is no network boot program {file!r} on this appliance")
-        host = self._appliance.setup.book.hosts.get(machine.host)
         return FileReply(
             path=program.path,
             name=program.name,
@@ -171,42 +175,27 @@ class Files:
 
     def _script(self, ask: FileAsk, mac: Mac) -> Reply:
         build = (ask.query.get("platform", ""), ask.query.get("arch", ""))
-        machine, decision = self._decide(ask, mac, Stage.IPXE, ARCHES.get(BUILDS.get(build, -1)))
-        match decision:
-            case Silence() | Chain():
-                return Nothing(decision.reason)
-            case LocalDisk():
-                token: Token | None = PROBE
-                event: AnyEvent = LocalBoot(**of(machine))
-            case Script(template="image", image=image):
-                token = PROBE if ask.is_probe else self._token(machine, ask.client)
-                event = ScriptSent(**of(machine), template="image", image=image)
-            case Script(template=template):
-                token = PROBE
-                event = ScriptSent(**of(machine), template=template)
-            case _:
-                assert_never(decision)
-        if token is None:
-            reason = "four of its boots are under way at once; a token is free again within 15 minutes"
-            decision, token = Script(template="wait", rule="Safety 4", reason=reason), PROBE
-            event = ScriptSent(**of(machine), template="wait")
-        if not ask.is_probe:
-            self._tell_once(machine, event)
-        return _script(self._writer.render(decision, ask.server, mac, self._host(machine), token))
+        machine, host, decision = self._judge(ask, mac, Stage.IPXE, ARCHES.get(BUILDS.get(build, -1)))
+        if isinstance(decision, Silence | Chain):
+            return Nothing(decision.reason)
+        token: Token | None = PROBE
+        if machine is not None:
+            if isinstance(decision, Script) and decision.image:
+                token = self._token(machine, ask.client)
+            if token is None:
+                decision, token = TOO_MANY_BOOTS, PROBE
+            self._tell_once(machine, _sent(machine, decision))
+        return _text(self._writer.render(decision, ask.server, mac, host, token or PROBE))
 
-    def _tell_once(self, machine: Machine, event: AnyEvent) -> None:
+    def _tell_once(self, machine: Machine, event: ScriptSent | ImageSent | LocalBoot) -> None:
         """A machine that asks the same again and again is one line of its story."""
-        last = machine.boot.stages[-1].name if machine.boot and machine.boot.stages else ""
-        if last != STAGE_OF[type(event)]:
+        if last_line(machine) != line(event):
             self._appliance.tell(event)
-
-    def _host(self, machine: Machine) -> Host | None:
-        return self._appliance.setup.book.hosts.get(machine.host)
 
     def _token(self, machine: Machine, address: str) -> Token | None:
         now = self._appliance.chance.now()
         self._appliance.registry.drop_tokens(machine, now)
-        if not admission.has_room(machine, now):
+        if not admission.has_room(machine, address, now):
             return admission.live_token(machine, address, now)
         self._appliance.tell(
             TokenIssued(
@@ -262,5 +251,15 @@ class Files:
         return TextReply(body=body, name="overlay.cpio", content_type="application/octet-stream")
 
 
-def _script(body: bytes) -> TextReply:
+def _sent(machine: Machine, decision: Script | LocalDisk) -> ScriptSent | LocalBoot:
+    match decision:
+        case LocalDisk():
+            return LocalBoot(**of(machine))
+        case Script(template=template, image=image):
+            return ScriptSent(**of(machine), template=template, image=image)
+        case _:
+            assert_never(decision)
+
+
+def _text(body: bytes) -> TextReply:
     return TextReply(body=body, name="boot.ipxe")

@@ -73,7 +73,7 @@ class Operator:
                 f"there is no host {host!r} (hosts: {known}); 'bootstrapd hosts add' makes one", "NO_HOST"
             )
         found = self._find(machine)
-        mac = found.macs[0] if found else _mac(machine)
+        mac = found.macs[0] if found and found.macs else _mac(machine)
         self._refuse_other_owner(found, mac, declared)
         if mac not in declared.macs:
             self._add_mac(host, mac)

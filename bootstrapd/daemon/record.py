@@ -41,8 +41,7 @@ class Recorder:
         self._counters = counters
         self._host_of = host_of
         self._strangers = Bucket(STRANGERS_A_SECOND, STRANGERS_A_SECOND)
-        self._dropped = 0
-        self._told = 0.0
+        self._told = -FLOOD_WORD_S
         self._quiet_until = 0.0
         self._last: asyncio.Future[None] | None = None
 
@@ -68,13 +67,12 @@ class Recorder:
             await asyncio.shield(self._last)
 
     def _flood(self, now: float) -> None:
-        if now - self._told < FLOOD_WORD_S:
-            return
-        self._told = now
-        log.warning(
-            "flood of unknown machines", not_journalled=self._dropped, hint="known hosts are still answered"
-        )
-        self._dropped = 0
+        self._counters["strangers.not_journalled"] += 1
+        self._quiet_until = now + FLOOD_WORD_S
+        if now - self._told >= FLOOD_WORD_S:
+            self._told = now
+            count = self._counters["strangers.not_journalled"]
+            log.warning("flood of unknown machines; hosts are answered as ever", not_journalled=count)
 
 
 def _retrieved(future: asyncio.Future[None]) -> None:
@@ -86,6 +84,8 @@ def _retrieved(future: asyncio.Future[None]) -> None:
 def _say(transition: Transition, host: str) -> None:
     event = transition.event
     words: dict[str, object] = {"machine": host or event.machine, "event": type(event).__name__}
+    if isinstance(event, BootAsked) and not event.host:
+        words["code"] = "UNKNOWN"
     if transition.after is not transition.before:
         words["state"] = transition.after
     for name in ("stage", "door", "program", "template", "image", "address", "host", "other", "code", "reason"):

@@ -102,8 +102,6 @@ class Ask(Struct, frozen=True, kw_only=True):
     xid: int = 0  # DHCP transaction: a retry has the same one
     secs: int = 0  # DHCP "seconds since it began"
     features: Feature = Feature.NONE
-    file: str = ""  # TFTP and HTTP: the file wanted, without its folder
-    secure_boot: bool | None = None  # as iPXE reports it
     interface: str = ""
 
 
@@ -115,4 +113,4 @@ class FileAsk(Struct, frozen=True, kw_only=True):
     server: str  # our address that it reached
     client: str
     query: dict[str, str] = {}
-    is_probe: bool = False  # HEAD, or TFTP's tsize query: answers the same, changes nothing
+    is_probe: bool = False  # HEAD: answers the same, changes nothing

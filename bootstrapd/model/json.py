@@ -64,5 +64,5 @@ def read_registration(body: bytes) -> Registration:
     """The body of `POST /v1/register`; WireError says what is wrong with it and where."""
     try:
         return _REGISTRATION.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"the registration cannot be read: {error}") from None

@@ -92,6 +92,13 @@ class Enrolled(Event, frozen=True, kw_only=True):
     """A host of the hosts folder claims this machine, which another host or none claimed before."""
 
     host: str
+    macs: tuple[Mac, ...] = ()  # as far as they are known: strangers are not always journalled
+
+
+class NicSeen(Event, frozen=True, kw_only=True):
+    """Another NIC of the machine asked to boot."""
+
+    mac: Mac
 
 
 class TokenIssued(Event, frozen=True, kw_only=True):
@@ -130,6 +137,7 @@ class Forgotten(Event, frozen=True, kw_only=True):
 AnyEvent = (
     BootAsked
     | Enrolled
+    | NicSeen
     | TokenIssued
     | TimedOut
     | ChainSent

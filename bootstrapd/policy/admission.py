@@ -18,7 +18,8 @@ from bootstrapd.model import Hardware, Host, Mac, Nic, Registration, clean_seria
 from bootstrapd.policy.machine import Machine, Token, spender
 
 TOKEN_LIFE_S: Final = 900.0
-TOKENS_A_MACHINE: Final = 4
+TOKENS_AN_ADDRESS: Final = 4
+TOKENS_A_MACHINE: Final = 32  # so that nobody who asks for scripts can keep a machine from its own
 ROUTED_PREFIX: Final = 24
 
 
@@ -66,9 +67,11 @@ def live_token(machine: Machine, address: str, now: float) -> Token | None:
     return next(fresh, None)
 
 
-def has_room(machine: Machine, now: float) -> bool:
-    """Whether another token may be made: a GET adds one and never revokes another."""
-    return sum(token.expires > now and not token.spent_by for token in machine.tokens) < TOKENS_A_MACHINE
+def has_room(machine: Machine, address: str, now: float) -> bool:
+    """Whether another token may be made for this address: a GET adds one and never revokes another."""
+    fresh = [token for token in machine.tokens if token.expires > now and not token.spent_by]
+    own = sum(token.address == address for token in fresh)
+    return own < TOKENS_AN_ADDRESS and len(fresh) < TOKENS_A_MACHINE
 
 
 def sane(hardware: Hardware) -> Hardware:

@@ -15,7 +15,6 @@ from bootstrapd.model import (
     Arch,
     Ask,
     Chain,
-    Decision,
     Feature,
     Host,
     HostBook,
@@ -63,7 +62,6 @@ class Standing(Struct, frozen=True, kw_only=True):
 AnyDecision = Chain | Script | LocalDisk | Silence
 
 GUEST: Final = Host(name="", profile="")
-DISCOVERY: Final = Profile(name="discovery", images={})
 
 
 def decide(ask: Ask, standing: Standing, setup: Setup) -> AnyDecision:
@@ -114,7 +112,7 @@ def _own_disk(ask: Ask, host: Host, profile: Profile, standing: Standing, setup:
 
 
 def _netboot(ask: Ask, host: Host, profile: Profile, standing: Standing, setup: Setup) -> AnyDecision:
-    if standing.held:
+    if standing.held and ask.stage is Stage.FIRMWARE:  # an iPXE that asks for its script is what was missed
         return Silence(code="LOOP_GUARD", rule="I11", reason=standing.held)
     if ask.stage is Stage.IPXE and is_good_enough(ask.features):
         return _script(ask, host, profile, standing, setup)
@@ -179,20 +177,3 @@ def _script(ask: Ask, host: Host, profile: Profile, standing: Standing, setup: S
     return Script(
         template="image", image=name, rule="image", reason=f"{who} boots {name} (profile {profile.name})"
     )
-
-
-def describe(decision: Decision) -> str:
-    """The decision in a few words, for tables and logs."""
-    match decision:
-        case Chain(program=program):
-            return f"chain {program}"
-        case Script(template="image", image=image):
-            return f"script: boot {image}"
-        case Script(template=template):
-            return f"script: {template}"
-        case LocalDisk(method=method):
-            return f"local disk ({method})"
-        case Silence(code=code):
-            return f"silence ({code})"
-        case _:
-            return type(decision).__name__

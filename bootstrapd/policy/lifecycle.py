@@ -18,6 +18,7 @@ from bootstrapd.model import (
     ImageSent,
     LocalBoot,
     Merged,
+    NicSeen,
     Noticed,
     Refused,
     Registered,
@@ -43,6 +44,7 @@ MOVES: Final[dict[type[Event], dict[State, State]]] = {
     Refused: {},
     Noticed: {},
     TokenIssued: {},
+    NicSeen: {},
     Merged: {},
     Forgotten: {},
 }
@@ -63,4 +65,6 @@ def step(before: State, event: Event) -> State:
     """The state after `event`; the same one where the table has no move."""
     if isinstance(event, Adopted) and event.ready:
         return READY
+    if isinstance(event, ScriptSent) and event.template == "wait":
+        return ENROLLED if before is NETBOOTING else before  # it asks again and again: no deadline runs
     return MOVES[type(event)].get(before, before)

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Final
+from typing import Final, assert_never
 
-from bootstrapd.model import Ask, Door, Hardware, Mac, Noticed, Stage, State
+from bootstrapd.model import (
+    Ask,
+    Door,
+    Hardware,
+    ImageSent,
+    LocalBoot,
+    Mac,
+    Noticed,
+    Reply,
+    ScriptSent,
+    Stage,
+    State,
+)
 from bootstrapd.model.view import StageView
 
 SILENCE_S: Final = 120.0  # a machine that was silent for so long has been powered on anew
@@ -103,7 +115,7 @@ class Machine:
         self.notices: dict[str, Noticed] = {}
         self.why = ""  # the last thing that went wrong, until something goes right
         self.reason = ""  # of the last decision
-        self.answers: dict[Any, Any] = {}  # the daemon's cache; emptied by every event
+        self.answers: dict[object, tuple[Reply, str]] = {}  # what each question got; emptied by every event
 
 
 def begins_boot(machine: Machine, ask: Ask, now: float) -> bool:
@@ -116,11 +128,29 @@ def begins_boot(machine: Machine, ask: Ask, now: float) -> bool:
     return ask.xid not in boot.xids.values() or now - boot.last > RETRY_S
 
 
+def line(event: ScriptSent | ImageSent | LocalBoot) -> tuple[str, str]:
+    """How the event stands in the story of a boot: its name and its detail."""
+    match event:
+        case ScriptSent():
+            return "script", event.image or event.template
+        case ImageSent():
+            return "image", event.image
+        case LocalBoot():
+            return "local-disk", ""
+        case _:
+            assert_never(event)
+
+
+def last_line(machine: Machine) -> tuple[str, str]:
+    """The latest of the boot's story; ("", "") before there is one."""
+    stages = machine.boot.stages if machine.boot else []
+    return (stages[-1].name, stages[-1].detail) if stages else ("", "")
+
+
 def mark(machine: Machine, name: str, at: float, detail: str = "") -> None:
     """Add one line to the story of the boot, once each."""
     if machine.boot is None or len(machine.boot.stages) >= STAGES_A_BOOT:
         return
-    last = machine.boot.stages[-1] if machine.boot.stages else None
-    if last is None or (last.name, last.detail) != (name, detail):
+    if last_line(machine) != (name, detail):
         machine.boot.stages.append(StageView(name=name, at=at, detail=detail))
     machine.boot.last = max(machine.boot.last, at)

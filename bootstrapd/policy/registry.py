@@ -23,6 +23,7 @@ from bootstrapd.model import (
     LocalBoot,
     Mac,
     Merged,
+    NicSeen,
     Noticed,
     Refused,
     Registered,
@@ -32,7 +33,7 @@ from bootstrapd.model import (
     Transition,
 )
 from bootstrapd.policy import lifecycle
-from bootstrapd.policy.machine import Boot, Machine, Token, mark, spender, token_id
+from bootstrapd.policy.machine import Boot, Machine, Token, line, mark, spender, token_id
 
 STRANGERS: Final = 4096
 MACS_A_MACHINE: Final = 64  # claims by UUID or inventory cannot make a record grow without end
@@ -176,23 +177,28 @@ def _chain_sent(_: Registry, machine: Machine, event: ChainSent) -> None:
 def _went_right(machine: Machine) -> None:
     machine.fetches.clear()
     machine.held, machine.held_until, machine.why = "", 0.0, ""
-    machine.notices.pop("NBP_WITHOUT_SCRIPT", None)
+    machine.notices.clear()
     if machine.boot:
         machine.boot.ended = True
 
 
+def _mark_line(machine: Machine, event: ScriptSent | ImageSent | LocalBoot) -> None:
+    name, detail = line(event)
+    mark(machine, name, event.at, detail)
+
+
 def _script_sent(_: Registry, machine: Machine, event: ScriptSent) -> None:
     _went_right(machine)
-    mark(machine, "script", event.at, event.image or event.template)
+    _mark_line(machine, event)
 
 
 def _local_boot(_: Registry, machine: Machine, event: LocalBoot) -> None:
     _went_right(machine)
-    mark(machine, "local-disk", event.at)
+    _mark_line(machine, event)
 
 
 def _image_sent(_: Registry, machine: Machine, event: ImageSent) -> None:
-    mark(machine, "image", event.at, event.image)
+    _mark_line(machine, event)
 
 
 def _registered(registry: Registry, machine: Machine, event: Registered) -> None:
@@ -226,6 +232,16 @@ def _token_issued(registry: Registry, machine: Machine, event: TokenIssued) -> N
     registry.drop_tokens(machine, event.at)
     machine.tokens.append(Token(event.secret, event.overlay, event.address, event.expires))
     registry.by_token[event.secret] = registry.by_overlay[event.overlay] = machine
+
+
+def _nic_seen(registry: Registry, machine: Machine, event: NicSeen) -> None:
+    registry.add_mac(machine, event.mac)
+
+
+def _claimed(registry: Registry, machine: Machine, event: Enrolled) -> None:
+    for mac in event.macs:
+        registry.add_mac(machine, mac)
+    _enrolled(registry, machine, event)
 
 
 def _adopted(registry: Registry, machine: Machine, event: Adopted) -> None:
@@ -265,7 +281,8 @@ EFFECTS: Final[dict[type[Event], Callable[[Registry, Machine, Any], None]]] = {
     Noticed: _noticed,
     TimedOut: _timed_out,
     TokenIssued: _token_issued,
-    Enrolled: _enrolled,
+    Enrolled: _claimed,
+    NicSeen: _nic_seen,
     Adopted: _adopted,
     Merged: _merged,
     Forgotten: _forgotten,

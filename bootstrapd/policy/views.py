@@ -21,7 +21,7 @@ def of_machine(machine: Machine, setup: Setup) -> MachineView:
         id=machine.id,
         state=machine.state,
         macs=tuple(machine.macs),
-        host=machine.host,
+        host=host.name if host else "",  # only while it is declared
         profile=host.profile if host else "",
         uuid=machine.uuid,
         serial=machine.serial,

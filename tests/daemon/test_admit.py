@@ -106,7 +106,7 @@ def body(**hardware: object) -> bytes:
 
 
 BROKEN = [b"", b"{", b"[]", b"\xff\xfe", b'{"token":1}', b'{"token":"x"}', body(nics=[1]),
-          body(memory_bytes=-1), body(cpu_model="x" * 10_000)]  # fmt: skip
+          body(memory_bytes=-1), b"[" * 60_000, body(cpu_model="x" * 10_000)]  # fmt: skip
 
 
 @pytest.mark.parametrize("body", BROKEN)

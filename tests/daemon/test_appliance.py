@@ -21,7 +21,7 @@ from bootstrapd.model import (
     TextReply,
 )
 from bootstrapd.policy.lifecycle import DEADLINES_S
-from bootstrapd.policy.registry import MACS_A_MACHINE
+from bootstrapd.policy.registry import MACS_A_MACHINE, Registry
 from bootstrapd.policy.surroundings import Heard
 
 NBP = "nbp/52-54-00-77-00-10/snponly.efi"
@@ -142,7 +142,6 @@ def test_I11_the_guard_stops_every_door_and_time_opens_them_again(world: World) 
         world.appliance.answer(ask(door=Door.PXE)),
         get(world, NBP, Door.TFTP),
         get(world, NBP),
-        get(world, SCRIPT),
     ):
         assert isinstance(reply, Nothing)
         assert "no answers for 10 minutes" in reply.reason
@@ -219,3 +218,35 @@ def test_many_macs_with_one_uuid_do_not_grow_a_record(world: World) -> None:
         world.appliance.answer(ask(mac=Mac.of(b"\x02\xbb\x00\x00" + number.to_bytes(2, "big")), uuid=uuid))
     (machine,) = world.appliance.registry
     assert len(machine.macs) == MACS_A_MACHINE
+
+
+def test_a_notice_that_comes_back_is_told_again(world: World) -> None:
+    heard = Heard(mac=MAC, server="10.77.0.1", gives_address=True, vendor_class="PXEClient", file="x")
+    world.appliance.answer(ask())
+    world.appliance.heard(heard)
+    get(world, SCRIPT)
+    world.now += 200
+    world.appliance.answer(ask(xid=9))
+    world.appliance.heard(heard)
+    assert world.events().count("Noticed") == 2
+
+
+def test_a_refused_host_has_it_in_its_story_once_a_boot() -> None:
+    world = World(setup(host(), programs={}))
+    for _ in range(3):
+        world.appliance.answer(ask())
+    assert world.events() == ["BootAsked", "Refused"]
+    assert "no network boot program" in world.appliance.registry.machines[MAC.hex].why
+    assert world.counters["silence.no_program"] == 3
+
+
+def test_a_stranger_that_was_not_journalled_and_then_enrolled_survives_a_restart(world: World) -> None:
+    world.appliance.answer(ask(mac=STRANGER))
+    world.told.clear()  # as the recorder does in a flood
+    world.appliance.reconfigure(setup(host(), host("new", STRANGER)))
+    replayed = Registry()
+    for transition in world.told:
+        replayed.apply(transition.event)
+    found = replayed.find(STRANGER)
+    assert found is not None
+    assert found.host == "new"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from builders import CLIENT, MAC, SERVER, STRANGER, World, ask, host, setup
+from builders import CLIENT, MAC, OTHER_MAC, SERVER, STRANGER, World, ask, host, setup
 
+from bootstrapd.daemon.explain import explain
 from bootstrapd.model import (
     ARCHES,
     Adopted,
@@ -113,3 +114,25 @@ def test_a_bare_name_from_an_unknown_address_is_not_found() -> None:
 def test_an_architecture_without_a_program_is_answered_nowhere(arch: Arch) -> None:
     world = World(setup(host(), programs={}))
     assert isinstance(world.appliance.answer(ask(arch=arch.code)), Nothing)
+
+
+UUID = "00112233-4455-6677-8899-aabbccddeeff"
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_host_declared_by_uuid_alone_is_answered_at_every_door(door: str) -> None:
+    """TFTP and HTTP hear a MAC only; which host it is was said over DHCP."""
+    world = World(setup(host("by-uuid", OTHER_MAC, uuid=UUID)))
+    world.appliance.answer(ask(uuid=UUID))
+    assert not isinstance(knock(world, MAC, 7, door), Nothing)
+
+
+def test_explain_says_what_live_traffic_gets() -> None:
+    world = World(setup(host("by-uuid", OTHER_MAC, uuid=UUID)))
+    world.appliance.answer(ask(uuid=UUID))
+    before = list(world.told)
+    for row in explain(world.appliance, world.writer, SERVER, MAC, ARCHES[7]):
+        assert "UNKNOWN" not in row.rule, row
+    assert world.told == before
+    (first, *_) = explain(world.appliance, world.writer, SERVER, STRANGER, ARCHES[7])
+    assert first.rule.startswith("UNKNOWN: ")

@@ -9,7 +9,9 @@ from builders import CLIENT, KEY, MAC, SERVER, STRANGER, World, ask, host, setup
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootstrapd.model import Door, FileAsk, FileReply, Nothing, Reply, TextReply
+from bootstrapd.model import Door, FileAsk, FileReply, Nothing, Reply, State, TextReply
+from bootstrapd.policy.admission import TOKENS_A_MACHINE
+from bootstrapd.policy.views import why
 from bootstrapd.wire import cpio
 
 SCRIPT = "/boot/52-54-00-77-00-10.ipxe"
@@ -72,13 +74,42 @@ def test_a_get_adds_a_token_and_never_revokes_another(world: World) -> None:
     assert all(isinstance(get(world, path), TextReply) for path in paths)
 
 
-def test_a_fifth_from_elsewhere_waits(world: World) -> None:
-    for _ in range(4):
-        script(world)
-    text = script(world, client="10.77.0.66")
-    assert "four of its boots are under way" in text
+def test_scripts_for_others_do_not_keep_a_machine_from_its_own(world: World) -> None:
+    """Somebody looks at the script by hand, again and again, from another address."""
+    for _ in range(10):
+        script(world, client="10.77.0.66")
+    assert "/overlay/" in script(world)
+
+
+def test_even_many_addresses_cannot_make_tokens_without_end(world: World) -> None:
+    for number in range(40):
+        script(world, client=f"10.77.1.{number}")
+    machine = world.appliance.registry.machines[MAC.hex]
+    assert len(machine.tokens) == TOKENS_A_MACHINE
+    assert "too many of its boots are under way" in script(world)
     world.now += 901
-    assert "/overlay/" in script(world, client="10.77.0.66")
+    assert "/overlay/" in script(world)
+
+
+def test_a_waiting_machine_keeps_its_reason_and_goes_on_by_itself() -> None:
+    world = World(setup(host(), images={}))
+    world.appliance.answer(ask())
+    for _ in range(25):
+        assert "waits: profile minimal wants image 'installer'" in script(world)
+        world.now += 30
+        world.appliance.tick(world.now)
+    machine = world.appliance.registry.machines[MAC.hex]
+    assert "bootstrapd images add installer" in why(machine)
+    assert world.events() == ["BootAsked", "ScriptSent"]
+    world.appliance.reconfigure(setup(host()))
+    assert "kernel http" in script(world)
+    assert world.events()[-1] == "ScriptSent"
+    assert machine.state is State.NETBOOTING
+
+
+def test_head_opens_no_boot(world: World) -> None:
+    script(world, is_probe=True)
+    assert world.told == []
 
 
 def test_head_makes_no_token_and_tells_nothing(world: World) -> None:

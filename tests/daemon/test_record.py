@@ -1,0 +1,90 @@
+"""What becomes of a transition: journalled, told, logged; a flood of strangers is a line a minute and a counter."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+from builders import MAC, World, ask, host, setup
+from structlog.testing import capture_logs
+
+from bootstrapd.daemon.appliance import Appliance
+from bootstrapd.daemon.record import Recorder
+from bootstrapd.model import AnyEvent, Mac, TokenIssued, Transition
+
+
+class Kept:
+    """A journal in memory."""
+
+    def __init__(self) -> None:
+        self.events: list[AnyEvent] = []
+
+    def append(self, event: AnyEvent) -> asyncio.Future[None]:
+        self.events.append(event)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+
+def recorded(world: World) -> tuple[Kept, list[Transition], Appliance]:
+    journal, told = Kept(), list[Transition]()
+    appliance = world.appliance
+    registry = appliance.registry
+    recorder = Recorder(
+        journal,
+        told.append,
+        world.counters,
+        lambda m: registry.machines[m].host if m in registry.machines else "",
+    )
+    appliance._record = recorder
+    return journal, told, appliance
+
+
+async def test_a_flood_is_one_line_a_minute_and_a_counter() -> None:
+    """The bar: unknown MACs by the thousand; hosts are answered, journalled and logged as ever."""
+    world = World(setup(host()))
+    journal, _, appliance = recorded(world)
+    seconds, a_second = 120, 50
+    with capture_logs() as logs:
+        for number in range(seconds * a_second):
+            world.now += 1 / a_second
+            appliance.answer(ask(mac=Mac.of(b"\x02\xcc" + number.to_bytes(4, "big"))))
+        appliance.answer(ask(mac=MAC))
+    floods = [entry for entry in logs if entry["event"].startswith("flood")]
+    assert 2 <= len(floods) <= 3
+    assert len(logs) < 25, "the first few strangers, the flood's lines, and the host"
+    assert logs[-1]["machine"] == "cim-1"
+    dropped = world.counters["strangers.not_journalled"]
+    assert dropped + len(journal.events) == seconds * a_second + 1
+    assert len(journal.events) <= 10 * (seconds + 2)
+
+
+async def test_strangers_that_come_slowly_are_told_each() -> None:
+    world = World(setup())
+    journal, told, appliance = recorded(world)
+    with capture_logs() as logs:
+        for number in range(5):
+            world.now += 10
+            appliance.answer(ask(mac=Mac.of(b"\x02\xcc\x00\x00\x00" + bytes((number,)))))
+    assert len(journal.events) == len(told) == len(logs) == 5
+    assert logs[0]["code"] == "UNKNOWN"
+
+
+async def test_a_token_is_journalled_and_never_told_or_logged() -> None:
+    world = World(setup(host()))
+    journal, told, appliance = recorded(world)
+    event = TokenIssued(id="", at=0.0, machine=MAC.hex, secret="s3cret", overlay="o", address="a", expires=9e9)
+    with capture_logs() as logs:
+        appliance.tell(event)
+    assert [type(kept) for kept in journal.events] == [TokenIssued]
+    assert told == []
+    assert logs == []
+
+
+async def test_durable_waits_for_the_last_write() -> None:
+    world = World(setup(host()))
+    recorder = Recorder(Kept(), lambda _: None, Counter(), lambda _: "")
+    await recorder.durable()
+    world.appliance._record = recorder
+    world.appliance.answer(ask())
+    await recorder.durable()
