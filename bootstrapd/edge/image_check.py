@@ -31,9 +31,13 @@ def check_name(name: str) -> None:
         raise ConfigError(f"{name!r} cannot name an image: 1 to 63 of a-z, 0-9, . _ -, a letter or digit first")
 
 
-def read_image(folder: Path) -> Image:
-    """A folder's image, by its manifest and the files' sizes. ConfigError: every reason not to serve it."""
-    check_name(folder.name)
+def read_image(folder: Path, name: str = "") -> Image:
+    """A folder's image, by its manifest and the files' sizes. ConfigError: every reason not to serve it.
+
+    `name`: what the image is called where that is not the folder's name.
+    """
+    name = name or folder.name
+    check_name(name)
     manifest = read_manifest(folder)
     sizes: dict[str, int] = {}
     mistakes = _mistakes(manifest.kind, manifest.arch, manifest.cmdline)
@@ -49,9 +53,9 @@ def read_image(folder: Path) -> Image:
             mistakes.append(f"sha256.{file}: expected 64 hex digits")
     mistakes += _too_large({file: sizes[file] for file in manifest.initrds if file in sizes})
     if mistakes:
-        raise ConfigError(*(f"image {folder.name} is not served: {mistake}" for mistake in mistakes))
+        raise ConfigError(*(f"image {name} is not served: {mistake}" for mistake in mistakes))
     return Image(
-        name=folder.name,
+        name=name,
         kind=manifest.kind,
         arch=manifest.arch,
         kernel=manifest.kernel,
@@ -101,6 +105,8 @@ def _mistakes(kind: str, arch: str, cmdline: str) -> list[str]:
         mistakes.append(f"kind: expected {' or '.join(KINDS)}, found {kind!r}")
     if arch not in ARCHES:
         mistakes.append(f"arch: expected {', '.join(ARCHES)}, found {arch!r}")
+    if not _is_utf8(cmdline):
+        mistakes.append(f"cmdline: {cmdline!a} is not UTF-8 text")
     if found := _IPXE_SYNTAX.search(cmdline):
         mistakes.append(f"cmdline: {found[0]!r} means something in an iPXE script; leave it out")
     if kind == "nixos" and not any(word.startswith("init=/") for word in cmdline.split()):
@@ -109,6 +115,11 @@ def _mistakes(kind: str, arch: str, cmdline: str) -> list[str]:
             "or the machine ends in an emergency shell (rule N1)"
         )
     return mistakes
+
+
+def _is_utf8(text: str) -> bool:
+    """False: it was made of other bytes (a program's arguments) or of half a character (JSON)."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _too_large(sizes: dict[str, int]) -> list[str]:

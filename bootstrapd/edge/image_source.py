@@ -17,12 +17,14 @@ from typing import Final
 
 from msgspec import Struct
 
+from bootstrapd.edge.regular import read_regular
 from bootstrapd.errors import ConfigError
 from bootstrapd.model import decoder
 
 MANIFEST: Final = "manifest.json"
 FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,126}")  # as policy/routes serves them
 KERNELS: Final = ("bzImage", "Image")
+TEXT_MAX_BYTES: Final = 2**20  # of a manifest, a script, a command line
 STORE: Final = Path("/nix/store")  # builds are folders of links into it
 
 _STORE_INIT: Final = re.compile(r"/nix/store/[^/\s]+/init")
@@ -89,7 +91,7 @@ def read_manifest(folder: Path) -> Manifest:
     """The folder's `manifest.json`. ConfigError: missing, unreadable, or not of format 1."""
     file = folder / MANIFEST
     try:
-        manifest = decoder(Manifest).decode(file.read_bytes())
+        manifest = decoder(Manifest).decode(read_regular(file, TEXT_MAX_BYTES))
     except FileNotFoundError:
         raise ConfigError(f"{file} is missing; `bootstrapd images add` writes it") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -178,8 +180,8 @@ def _init_of(folder: Path) -> str:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
+        return read_regular(file, TEXT_MAX_BYTES).decode()
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{file} cannot be read: {error}") from None
 
 

@@ -21,6 +21,7 @@ from typing import Final
 from bootstrapd.edge import image_source
 from bootstrapd.edge.image_check import NAME, check_name, judge, read_image
 from bootstrapd.edge.image_source import FILE_NAME, MANIFEST, Manifest, Source, read_manifest
+from bootstrapd.edge.regular import open_regular
 from bootstrapd.errors import ConfigError, EdgeError, RefusedError
 from bootstrapd.model import Image, plain
 
@@ -77,6 +78,7 @@ class ImageStore:
             made = Path(tempfile.mkdtemp(dir=self.folder, prefix=_ADDING))
             try:
                 _fill(made, chosen, arch, progress or (lambda _file, _done, _total: None))
+                read_image(made, name)  # what would not be served must not take the place of what is
                 self._swap_in(made, target)
             finally:
                 shutil.rmtree(made, ignore_errors=True)
@@ -203,7 +205,7 @@ def _write_manifest(
 def _copy(source: Path, target: Path, progress: Progress) -> str:
     """Copy a file, durably; its sha256."""
     digest, done = hashlib.sha256(), 0
-    with source.open("rb") as read, target.open("xb") as write:
+    with open_regular(source) as read, target.open("xb") as write:
         total = os.fstat(read.fileno()).st_size
         while chunk := read.read(CHUNK):
             digest.update(chunk)
@@ -218,9 +220,9 @@ def _copy(source: Path, target: Path, progress: Progress) -> str:
 def _hash(path: Path) -> str:
     """The file's sha256; "" when it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
+    except (OSError, ValueError):
         return ""
 
 

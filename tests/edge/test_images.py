@@ -345,13 +345,14 @@ def test_loading_reads_no_file_but_manifests(
 ) -> None:
     store.add("nixos", nixpkgs(tmp_path / "result"))
     opened: list[str] = []
-    real = Path.open
+    real = os.open
 
-    def note(path: Path, *args: Any, **options: Any) -> Any:
-        opened.append(path.name)
+    def note(path: str | Path, *args: Any, **options: Any) -> int:
+        opened.append(Path(path).name)
         return real(path, *args, **options)
 
-    monkeypatch.setattr(Path, "open", note)
+    monkeypatch.setattr(os, "open", note)
+    monkeypatch.setattr(Path, "open", lambda path, *_: opened.append(path.name))
     assert store.load() == []
     assert set(opened) == {"manifest.json"}
 
@@ -382,3 +383,59 @@ def test_what_is_not_there_is_named_with_what_is(name: str, store: ImageStore, t
         with pytest.raises(ConfigError, match="there are: nixos"):
             verb(name)
     assert (tmp_path / "result").is_dir()
+
+
+# What is no file, or no text
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "netboot.ipxe", "kernel-params", "bzImage"])
+def test_a_pipe_in_a_files_place_is_said_and_holds_nobody_up(
+    name: str, store: ImageStore, tmp_path: Path
+) -> None:
+    folder = nixpkgs(tmp_path / "result")
+    if name == "kernel-params":
+        (folder / "netboot.ipxe").unlink()
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    with pytest.raises(ConfigError, match=f"{name}.* is not a"):
+        store.add("nixos", folder)
+    assert not any(store.folder.glob("*"))
+
+
+def test_a_pipe_in_the_images_folder_does_not_hold_the_service_up(store: ImageStore, tmp_path: Path) -> None:
+    image = store.add("nixos", nixpkgs(tmp_path / "result"))
+    (image.folder / "initrd").unlink()
+    os.mkfifo(image.folder / "initrd")
+    assert "no readable file" in store.verify("nixos")[0]
+    (image.folder / "manifest.json").unlink()
+    os.mkfifo(image.folder / "manifest.json")
+    [problem] = store.load()
+    assert problem.endswith("manifest.json: is not a regular file")
+
+
+def test_a_manifest_that_no_person_wrote_is_not_read_whole(store: ImageStore, tmp_path: Path) -> None:
+    image = store.add("nixos", nixpkgs(tmp_path / "result"))
+    with (image.folder / "manifest.json").open("ab") as file:
+        file.truncate(2**20 + 1)
+    [problem] = store.load()
+    assert "is larger than 1048576 bytes" in problem
+
+
+def test_a_command_line_that_is_no_text_is_refused(store: ImageStore, tmp_path: Path) -> None:
+    source = explicit(plain(tmp_path / "debian"), "vmlinuz", ["initrd.img"], "quiet \udcff")
+    with pytest.raises(ConfigError, match=r"cmdline: 'quiet \\udcff' is not UTF-8 text"):
+        store.add("debian", source)
+    assert not store.folder.exists()
+
+
+def test_a_copy_that_would_not_be_served_takes_nothings_place(
+    store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = explicit(plain(tmp_path / "debian"), "vmlinuz", ["initrd.img"], "quiet")
+    good = store.add("debian", source)
+    monkeypatch.setattr(images_module, "judge", lambda _source: "vax")
+    with pytest.raises(ConfigError, match="image debian is not served: arch"):
+        store.add("debian", source, replace=True)
+    assert store.load() == []
+    assert store.images == {"debian": good}
+    assert [path.name for path in store.folder.iterdir()] == ["debian"]

@@ -1,0 +1,26 @@
+"""Opening what is meant to be a plain file: a FIFO or a device in its place is said, and holds nobody up."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+
+def open_regular(path: str | Path) -> BinaryIO:
+    """The file, to be read unbuffered. OSError, or ValueError with words for a person."""
+    opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a FIFO waits without it
+    if not stat.S_ISREG(os.fstat(opened).st_mode):
+        os.close(opened)
+        raise ValueError("is not a regular file")
+    return os.fdopen(opened, "rb", buffering=0)
+
+
+def read_regular(path: str | Path, max_bytes: int) -> bytes:
+    """The whole file. OSError, or ValueError with words for a person."""
+    with open_regular(path) as file:
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise ValueError(f"is larger than {max_bytes} bytes, which no person wrote")
+    return content
