@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from bootstrapd.edge.regular import read_regular
 from bootstrapd.errors import ConfigError
 
 FILE_MAX_BYTES: Final = 256 * 1024
@@ -39,6 +39,9 @@ def read(folder: Path) -> Files:
         raise ConfigError(f"{folder}: expected at most {FILES_MAX} hosts and profiles, found {len(found)}")
     files, mistakes = {}, []
     for path in sorted(found):
+        if (shown := _shown(path)) != path:
+            mistakes.append(f"{folder}/{shown}: the name is not UTF-8 text; rename it, or take it away")
+            continue
         try:
             files[path] = text_of(f"{folder}/{path}")
         except OSError as error:
@@ -61,19 +64,15 @@ def marks(folder: Path) -> Marks:
 
 def text_of(path: str | Path) -> str:
     """The file's text. OSError, or ValueError with words for a person."""
-    opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hold us up
     try:
-        if not stat.S_ISREG(os.fstat(opened).st_mode):
-            raise ValueError("is not a regular file")
-        content = os.read(opened, FILE_MAX_BYTES + 1)
-    finally:
-        os.close(opened)
-    if len(content) > FILE_MAX_BYTES:
-        raise ValueError(f"is larger than {FILE_MAX_BYTES} bytes, which no person wrote")
-    try:
-        return content.decode()
+        return read_regular(path, FILE_MAX_BYTES).decode()
     except UnicodeDecodeError as error:
         raise ValueError(f"is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+
+
+def _shown(path: str) -> str:
+    """The path as it can be said anywhere: bytes of a name that are no UTF-8 become \\udcXX."""
+    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _candidates(folder: str) -> Iterator[str]:

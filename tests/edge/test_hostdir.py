@@ -399,3 +399,14 @@ async def test_many_editors_at_once_lose_nothing(folder: Path) -> None:
     macs = [Mac.of(bytes([0x52, 0x54, 0, 0, 1, number])) for number in range(40)]
     await asyncio.gather(*(asyncio.to_thread(add_mac, folder, "w1", mac) for mac in macs))
     assert set(parse_hosts(read(folder)).hosts["w1"].macs) == {MAC, *macs}
+
+
+def test_a_name_that_is_no_text_is_a_sentence_that_can_be_sent(folder: Path) -> None:
+    put(folder, "x\udcff/host.toml", host_text(OTHER))
+    put(folder, "profiles/p\udcfe.toml", "image = 'x'")
+    with pytest.raises(ConfigError) as caught:
+        read(folder)
+    profile, host = sorted(caught.value.mistakes)
+    assert profile.startswith(rf"{folder}/profiles/p\udcfe.toml: the name is not UTF-8")
+    assert host.startswith(rf"{folder}/x\udcff/host.toml: the name is not UTF-8")
+    assert "".join(caught.value.mistakes).encode()
