@@ -91,7 +91,7 @@ def adopt(site: Site, machine: str, host: str, profile: str | None, *, ready: bo
     """
     from bootstrapd.cli import folder, out
     from bootstrapd.cli.api_client import segment
-    from bootstrapd.model import Host
+    from bootstrapd.model import Host, State
     from bootstrapd.model.view import Adoption, MachineView
 
     if enrol != (profile is not None):
@@ -104,14 +104,15 @@ def adopt(site: Site, machine: str, host: str, profile: str | None, *, ready: bo
     adopted = api.post(route, MachineView, Adoption(host=host, ready=ready))
     if adopted is None:
         raise _gone(machine)
-    then = "boots its own disk" if ready else "boots its profile's image"
+    then = "boots its own disk" if adopted.state is State.READY else "boots its profile's image"
     out.say(f"{adopted.id} is {host} now; at its next power-on it {then}")
 
 
 @machines.command()
 @click.argument("machine")
+@click.option("--force", is_flag=True, help="Also one that is ready: it will netboot again.")
 @with_site
-def forget(site: Site, machine: str) -> None:
+def forget(site: Site, machine: str, force: bool) -> None:
     """Remove the record of MACHINE. A host's file stays as it is.
 
     \b
@@ -121,10 +122,11 @@ def forget(site: Site, machine: str) -> None:
     from bootstrapd.cli.api_client import segment
     from bootstrapd.model.view import MachineView
 
-    gone = site.api.delete(f"/v1/machines/{segment(machine)}", MachineView)
+    force_word = "?force=1" if force else ""
+    gone = site.api.delete(f"/v1/machines/{segment(machine)}{force_word}", MachineView)
     if gone is None:
         raise _gone(machine)
-    tail = f"; {gone.host} is still declared, and claims it again when it asks" if gone.host else ""
+    tail = f"; {gone.host} is still declared: at its next power-on it is new, and netboots" if gone.host else ""
     out.say(f"{gone.id} is forgotten{tail}")
 
 
@@ -139,13 +141,15 @@ def _find(api: ApiClient, machine: str) -> MachineView:
 
 
 def _macs(api: ApiClient, machine: str) -> tuple[Mac, ...]:
-    """The MACs of a machine that was seen, else the one that was typed."""
+    """The MAC that was typed; for an id, those of the machine."""
     from bootstrapd.cli.api_client import segment
     from bootstrapd.model import Mac
     from bootstrapd.model.view import MachineView
 
     found = api.get(f"/v1/machines/{segment(machine)}", MachineView)
-    return found.macs if found else (Mac.parse(machine),)
+    if found is None or (found.id != machine and found.host):
+        return (Mac.parse(machine),)
+    return found.macs
 
 
 def _gone(machine: str) -> RefusedError:

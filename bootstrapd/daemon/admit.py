@@ -9,7 +9,7 @@ import structlog
 
 from bootstrapd.daemon.appliance import Appliance, of
 from bootstrapd.errors import WireError
-from bootstrapd.model import Host, Mac, Merged, Refused, Registered, Registration, encode, read_registration
+from bootstrapd.model import Mac, Merged, Refused, Registered, Registration, encode, read_registration
 from bootstrapd.model.view import Admission
 from bootstrapd.policy import admission
 from bootstrapd.policy.admission import Caller, Refusal
@@ -48,8 +48,7 @@ class Admissions:
             return self._refuse(403, unknown, client)
         machine, token = found
         caller = Caller(client, self._neighbour(client))
-        host = self._appliance.host_of(machine)
-        declared = host if isinstance(host, Host) else None
+        declared = self._appliance.setup.book.hosts.get(machine.host)
         now = self._appliance.chance.now()
         refusal = admission.judge(registration, machine, token, declared, caller, now)
         if refusal is not None:
@@ -81,7 +80,12 @@ class Admissions:
         )
 
     def _own(self, machine: Machine, macs: list[Mac]) -> list[Mac]:
-        """Without what another host declares: an inventory is a claim, a host.toml is a person's word."""
+        """Without what another host declares: an inventory is a claim, a host.toml is a person's word.
+
+        A stranger's inventory gives it nothing at all: what it lists may be enrolled tomorrow.
+        """
+        if not machine.host:
+            return []
         owners = self._appliance.setup.index.by_mac
         return [mac for mac in macs if mac not in owners or owners[mac].name == machine.host]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from itertools import count
 from typing import Final, TypedDict
 
 from msgspec import Struct
@@ -91,20 +92,15 @@ class Appliance:
         return event
 
     def reconfigure(self, setup: Setup) -> None:
-        """Serve by a new setup from now on; machines that a host newly claims become it."""
+        """Serve by a new setup from now on. Strangers, and machines whose host is gone, may become another."""
         self.setup = setup
         for machine in list(self.registry):
             machine.answers.clear()
-            found = self.host_of(machine)
-            if isinstance(found, Host) and found.name != machine.host and machine.id in self.registry.machines:
-                self._claim(machine, found.name)
-
-    def host_of(self, machine: Machine) -> Host | Conflict | None:
-        """Who claims it by what is known of it: the host it is, while that one does; else the first."""
-        known = [match(self.setup.index, mac, machine.uuid, machine.serial) for mac in machine.macs]
-        found = [each for each in known if each is not None]
-        its_own = (each for each in found if isinstance(each, Host) and each.name == machine.host)
-        return next(its_own, found[0] if found else None)
+            if machine.host not in setup.book.hosts and machine.id in self.registry.machines:
+                known = (match(setup.index, mac, machine.uuid, machine.serial) for mac in machine.macs)
+                host = next((found for found in known if isinstance(found, Host)), None)
+                if host is not None:
+                    self._claim(machine, host.name)
 
     def claimant(self, ask: Ask) -> Host | Conflict | None:
         """Who claims the asker: by what it says, else by what it said before (file doors hear a MAC only)."""
@@ -143,14 +139,12 @@ class Appliance:
         """Find the machine, open a boot where this ask begins one, decide. What every door goes through."""
         found = self.claimant(ask)
         name = found.name if isinstance(found, Host) else ""
-        machine = self.registry.find(ask.mac, name)
-        if machine is not None and name and machine.host != name:
-            machine = self._claim(machine, name) if self._is_free(machine) else self.registry.by_host.get(name)
+        machine = self._asker(ask.mac, name)
         is_first = machine is None or begins_boot(machine, ask, now)
         if machine is None or is_first:
             machine = self._open_boot(ask, name, machine)
-        elif ask.mac not in self.registry.by_mac and len(machine.macs) < MACS_A_MACHINE:
-            self.tell(NicSeen(**of(machine), mac=ask.mac))
+        else:
+            self._lead_to(machine, ask.mac)
         touch(machine, ask, now)
         decision = decide(ask, self.standing(machine, found, now), self.setup)
         machine.reason = decision.reason
@@ -159,10 +153,27 @@ class Appliance:
             self.tell(Refused(**of(machine), code=decision.code, reason=decision.reason))
         return machine, decision
 
-    def _is_free(self, machine: Machine) -> bool:
-        """Whether no other host claims it: a NIC that it only reported may be another host's."""
-        found = self.host_of(machine)
-        return not (isinstance(found, Host) and found.name == machine.host)
+    def _asker(self, mac: Mac, host: str) -> Machine | None:
+        """The record that asks, None where a new one begins.
+
+        A record that is a declared host stays that host, whatever a packet, an inventory or another file says:
+        then only this MAC goes to the host that declares it. So nothing on the wire ends a machine's `ready`.
+        """
+        machine = self.registry.find(mac, host)
+        if machine is None or not host or machine.host == host:
+            return machine
+        if machine.host in self.setup.book.hosts:
+            return self.registry.by_host.get(host)
+        return self._claim(machine, host)
+
+    def _lead_to(self, machine: Machine, mac: Mac) -> None:
+        if self.registry.by_mac.get(mac) is not machine and len(machine.macs) < MACS_A_MACHINE:
+            self.tell(NicSeen(**of(machine), mac=mac))
+
+    def new_machine(self, mac: Mac) -> str:
+        """The id of a record that begins with this MAC; another one may have begun with it and lost it."""
+        taken = self.registry.machines
+        return next(name for n in count() if (name := mac.hex + (f"-{n}" if n else "")) not in taken)
 
     def _claim(self, machine: Machine, host: str) -> Machine:
         """The machine is this host now; a record that was the host already takes it in."""
@@ -178,7 +189,7 @@ class Appliance:
             BootAsked(
                 id="",
                 at=0.0,
-                machine=machine.id if machine else ask.mac.hex,
+                machine=machine.id if machine else self.new_machine(ask.mac),
                 mac=ask.mac,
                 door=ask.door,
                 stage=ask.stage,

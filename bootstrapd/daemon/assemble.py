@@ -94,6 +94,7 @@ def replay(journal: Journal, appliance: Appliance) -> int:
     for event in journal.replay():
         appliance.registry.apply(event)
         count += 1
+    appliance.registry.calm(appliance.chance.now())
     return count
 
 

@@ -174,7 +174,9 @@ class Doors:
         try:
             await doors.start()
         except EdgeError as error:
-            self.problems[link.name] = f"{link.name}: {error}"
+            if self.problems.get(link.name) != (said := f"{link.name}: {error}"):
+                self.problems[link.name] = said
+                log.warning("link not served", interface=link.name, reason=str(error))
             return
         self.problems.pop(link.name, None)
         self._open[link.name] = doors

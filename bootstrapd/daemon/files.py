@@ -42,7 +42,7 @@ from bootstrapd.model import (
 from bootstrapd.policy import admission, programs, routes
 from bootstrapd.policy.answer import base_url
 from bootstrapd.policy.boot import AnyDecision
-from bootstrapd.policy.machine import Machine, Token, last_line, line
+from bootstrapd.policy.machine import TOKEN_LIFE_S, Machine, Token, last_line, line
 from bootstrapd.wire import cpio
 
 OUR_IPXE: Final = Feature.HTTP | Feature.BZIMAGE | Feature.EFI  # it runs a script, so it is good enough (I3)
@@ -89,6 +89,11 @@ class Files:
     def fetch(self, ask: FileAsk) -> Reply:
         """The reply to a TFTP read request, a GET or a HEAD. Whatever the path is, this does not raise."""
         route = self._resolve(ask)
+        if isinstance(route, routes.MachineScript | routes.MachineStub | routes.BootProgram):
+            stranger = self._not_itself(ask, route.mac)
+            if stranger is not None:
+                self._appliance.counters[f"{ask.door}.refused.not_itself"] += 1
+                return Nothing(f"{route.mac} is asked for by {ask.client}, which is {stranger}")
         match route:
             case None:
                 return Nothing(f"there is no {ask.path!r} here")
@@ -111,7 +116,7 @@ class Files:
         """The whole file went out: the boot is one step further."""
         route = self._resolve(ask)
         match route:
-            case routes.BootProgram(mac, file):
+            case routes.BootProgram(mac, file) if self._not_itself(ask, mac) is None:
                 self._program_sent(ask, mac, file)
             case routes.ImageFile(image, file):
                 self._image_sent(ask, image, file)
@@ -120,6 +125,20 @@ class Files:
 
     def _resolve(self, ask: FileAsk) -> routes.Resolved | None:
         return routes.resolve(ask.path, lambda: self._neighbour(ask.client))
+
+    def _not_itself(self, ask: FileAsk, mac: Mac) -> Mac | None:
+        """Who really asks, where the neighbour table knows it and it is no NIC of the machine asked for.
+
+        Without, anybody on the link could have a machine's token, or use up its tries. A routed client has no
+        entry and is believed; `bootstrapd explain` shows a person what a machine would get.
+        """
+        seen = self._neighbour(ask.client)
+        if seen is None or seen == mac:
+            return None
+        machine = self._appliance.registry.find(mac)
+        owner = self._appliance.setup.index.by_mac.get(mac)
+        own = {*(machine.macs if machine else ()), *(owner.macs if owner else ())}
+        return None if seen in own else seen
 
     def _judge(
         self, ask: FileAsk, mac: Mac, stage: Stage, arch: Arch | None = None
@@ -203,7 +222,7 @@ class Files:
                 secret=self._appliance.chance.new_secret(),
                 overlay=self._appliance.chance.new_secret(),
                 address=address,
-                expires=now + admission.TOKEN_LIFE_S,
+                expires=now + TOKEN_LIFE_S,
             )
         )
         return machine.tokens[-1]

@@ -11,15 +11,14 @@ from bootstrapd.model import TextReply
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def pages(counters: Counter[str], problems: Callable[[], list[str]]) -> Mapping[str, Page]:
-    """The pages by path. Ready means: every chosen link is served and every event can be journalled."""
+def pages(counters: Counter[str], is_ready: Callable[[], bool]) -> Mapping[str, Page]:
+    """The pages by path. What is wrong is said to the operator (`/v1/status`), not to the boot network."""
 
     def healthz() -> tuple[int, TextReply]:
         return 200, _text("healthz", "ok\n")
 
     def readyz() -> tuple[int, TextReply]:
-        found = problems()
-        return (503 if found else 200), _text("readyz", _lines(found) or "ready\n")
+        return (200, _text("readyz", "ready\n")) if is_ready() else (503, _text("readyz", "not ready\n"))
 
     def metrics() -> tuple[int, TextReply]:
         return 200, TextReply(body=exposition(counters), name="metrics", content_type=METRICS_TYPE)
@@ -42,10 +41,6 @@ def exposition(counters: Counter[str]) -> bytes:
     registry = CollectorRegistry()
     registry.register(Counts())
     return generate_latest(registry)
-
-
-def _lines(sentences: list[str]) -> str:
-    return "".join(f"{sentence}\n" for sentence in sentences)
 
 
 def _text(name: str, text: str) -> TextReply:

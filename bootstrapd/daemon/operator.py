@@ -8,7 +8,7 @@ from bootstrapd.daemon.appliance import Appliance, of
 from bootstrapd.daemon.explain import explain
 from bootstrapd.daemon.writer import Writer
 from bootstrapd.errors import ConfigError, RefusedError
-from bootstrapd.model import Adopted, Arch, Door, Forgotten, Host, Mac, Stage
+from bootstrapd.model import Adopted, Arch, Door, Forgotten, Host, Mac, Stage, State
 from bootstrapd.model.view import Explained, HostView, ImageView, MachineView, StatusView
 from bootstrapd.policy import views
 from bootstrapd.policy.machine import Machine
@@ -25,6 +25,7 @@ class Operator:
         durable: Callable[[], Awaitable[None]],
         add_mac: Callable[[str, Mac], object],
         reload: Callable[[], Awaitable[list[str]]],
+        check_hosts: Callable[[], Awaitable[list[str]]],
         status: Callable[[], StatusView],
     ) -> None:
         self._appliance = appliance
@@ -33,6 +34,7 @@ class Operator:
         self._durable = durable
         self._add_mac = add_mac
         self._reload = reload
+        self._check_hosts = check_hosts
         self.status = status
 
     async def reload(self) -> list[str]:
@@ -73,26 +75,42 @@ class Operator:
                 f"there is no host {host!r} (hosts: {known}); 'bootstrapd hosts add' makes one", "NO_HOST"
             )
         found = self._find(machine)
-        mac = found.macs[0] if found and found.macs else _mac(machine)
+        mac = _named(machine, found)
+        if found is not None and found.host != host and found.host in self._appliance.setup.book.hosts:
+            found = (
+                None  # another host's record that has the MAC: it goes to this one, or `_refuse` says why not
+            )
         self._refuse_other_owner(found, mac, declared)
+        await self._refuse_with_mistakes()
         if mac not in declared.macs:
             self._add_mac(host, mac)
-            mistakes = await self._reload()
-            if mistakes:
-                raise ConfigError(*mistakes)
-        machine_id = found.id if found else mac.hex
+            await self._refuse_with_mistakes()
+        seen = self._find(machine)
+        found = seen if seen is not None and seen.host in {"", host} else None
+        machine_id = found.id if found else self._appliance.new_machine(mac)
         self._appliance.tell(Adopted(id="", at=0.0, machine=machine_id, host=host, ready=ready, mac=mac))
         await self._durable()
         return views.of_machine(self._appliance.registry.machines[machine_id], self._appliance.setup)
 
-    async def forget(self, machine: str) -> bool:
-        """The record goes, the host's file stays."""
+    async def forget(self, machine: str, *, force: bool = False) -> bool:
+        """The record goes, the host's file stays. A ready machine's only by force: it would netboot again."""
         found = self._find(machine)
         if found is None:
             return False
+        if found.state is State.READY and not force:
+            raise RefusedError(
+                f"{found.host or found.id} is ready; without its record its next power-on boots its profile's "
+                "image instead of its disk. --force forgets it all the same",
+                "READY",
+            )
         self._appliance.tell(Forgotten(**of(found)))
         await self._durable()
         return True
+
+    async def _refuse_with_mistakes(self) -> None:
+        mistakes = await self._check_hosts()
+        if mistakes:
+            raise ConfigError(*mistakes)
 
     def _host(self, host: Host) -> HostView:
         registry = self._appliance.registry
@@ -123,8 +141,11 @@ class Operator:
             )
 
 
-def _mac(key: str) -> Mac:
+def _named(key: str, machine: Machine | None) -> Mac:
+    """The MAC a person typed, else the machine's first."""
     try:
         return Mac.parse(key)
     except ConfigError as error:
+        if machine is not None and machine.macs:
+            return machine.macs[0]
         raise RefusedError(f"no machine with the id {key!r} was seen, and {error}", "NO_MACHINE") from None

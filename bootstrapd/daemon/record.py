@@ -1,7 +1,7 @@
 """What happens to a transition once it is applied: journalled, told to the log and to whoever listens.
 
-Strangers are journalled at most ten a second (DESIGN.md, Safety 1); while more come than that, the log has one
-line a minute with their number instead of a line each.
+What strangers cause is journalled at most ten times a second (DESIGN.md, Safety 1), what one machine causes by
+its own measure; while more comes than that, the log has one line a minute with the number, and nobody waits.
 """
 
 from __future__ import annotations
@@ -13,13 +13,42 @@ from typing import Final, Protocol
 
 import structlog
 
-from bootstrapd.model import AnyEvent, BootAsked, Noticed, Refused, TimedOut, TokenIssued, Transition
+from bootstrapd.model import (
+    AnyEvent,
+    BootAsked,
+    ChainSent,
+    ImageSent,
+    LocalBoot,
+    NicSeen,
+    Noticed,
+    Refused,
+    Registered,
+    ScriptSent,
+    TimedOut,
+    TokenIssued,
+    Transition,
+)
 from bootstrapd.policy.limit import Bucket
 
 log = structlog.get_logger("bootstrapd")
 
 STRANGERS_A_SECOND: Final = 10.0
+# A boot is about ten events; what asks more than this is a loop or an attack, and is answered all the same.
+EVENTS_A_SECOND: Final = 0.2
+EVENTS_AT_ONCE: Final = 60.0
 FLOOD_WORD_S: Final = 60.0
+# What a packet can cause. A person's acts and what follows from the hosts folder are always journalled.
+FROM_THE_WIRE: Final = (
+    BootAsked,
+    ChainSent,
+    ImageSent,
+    LocalBoot,
+    NicSeen,
+    Refused,
+    Registered,
+    ScriptSent,
+    TokenIssued,
+)
 
 
 class JournalLike(Protocol):
@@ -41,6 +70,7 @@ class Recorder:
         self._counters = counters
         self._host_of = host_of
         self._strangers = Bucket(STRANGERS_A_SECOND, STRANGERS_A_SECOND)
+        self._hosts: dict[str, Bucket] = {}
         self._told = -FLOOD_WORD_S
         self._quiet_until = 0.0
         self._last: asyncio.Future[None] | None = None
@@ -49,8 +79,8 @@ class Recorder:
         event = transition.event
         host = self._host_of(event.machine)
         self._counters[f"event.{type(event).__name__.lower()}"] += 1
-        is_stranger = isinstance(event, BootAsked) and not event.host
-        if is_stranger and not self._strangers.take(event.at):
+        is_stranger = not (host or getattr(event, "host", ""))
+        if isinstance(event, FROM_THE_WIRE) and not self._bucket(event.machine, is_stranger).take(event.at):
             self._flood(event.at)
             return
         self._last = self._journal.append(event)
@@ -61,18 +91,24 @@ class Recorder:
         if not is_stranger or event.at >= self._quiet_until:
             _say(transition, host)
 
+    def _bucket(self, machine: str, is_stranger: bool) -> Bucket:
+        """All strangers share one; each host's machine has its own, so that none is another's loss."""
+        if is_stranger:
+            return self._strangers
+        return self._hosts.setdefault(machine, Bucket(EVENTS_A_SECOND, EVENTS_AT_ONCE))
+
     async def durable(self) -> None:
         """Returns when everything recorded so far is on disk; EdgeError when it cannot be."""
         if self._last is not None:
             await asyncio.shield(self._last)
 
     def _flood(self, now: float) -> None:
-        self._counters["strangers.not_journalled"] += 1
+        self._counters["events.not_journalled"] += 1
         self._quiet_until = now + FLOOD_WORD_S
         if now - self._told >= FLOOD_WORD_S:
             self._told = now
-            count = self._counters["strangers.not_journalled"]
-            log.warning("flood of unknown machines; hosts are answered as ever", not_journalled=count)
+            count = self._counters["events.not_journalled"]
+            log.warning("flood of asks; machines are answered as ever", not_journalled=count)
 
 
 def _retrieved(future: asyncio.Future[None]) -> None:

@@ -55,6 +55,7 @@ class Daemon:
         self._started = time.time()
         self._stop = asyncio.Event()
         self._syncing: asyncio.Task[None] | None = None
+        self._reloading: asyncio.Task[list[str]] | None = None
         self._host_problems: list[str] = []
         self._image_problems: list[str] = []
         self._images_seen = 0
@@ -91,7 +92,7 @@ class Daemon:
             register=admissions.register,
             heard=self.appliance.heard,
             took=self.appliance.took,
-            pages=metrics.pages(self.counters, self.problems),
+            pages=metrics.pages(self.counters, self._is_ready),
         )
 
     def _operator(self, writer: Writer) -> Operator:
@@ -102,6 +103,7 @@ class Daemon:
             durable=self._recorder.durable,
             add_mac=lambda host, mac: hostdir.add_mac(self._paths.hosts_folder, host, mac),
             reload=self.reload,
+            check_hosts=self._hostdir.check,
             status=self.status,
         )
 
@@ -113,6 +115,10 @@ class Daemon:
         if self._journal.problem:
             found.append(self._journal.problem)
         return found
+
+    def _is_ready(self) -> bool:
+        """Machines are answered, and what happens is kept. A mistake in a host's file changes neither."""
+        return bool(self._doors.addresses) and not self._doors.problems and not self._journal.problem
 
     def status(self) -> StatusView:
         setup = self.appliance.setup
@@ -148,11 +154,13 @@ class Daemon:
             self._hear_signals()
             log.info(
                 "serving",
-                links=[link.name for link in chosen],
+                addresses=self._doors.addresses,
                 hosts=len(self.appliance.setup.book.hosts),
                 events=events,
                 start_s=round(time.time() - self._started, 3),
             )
+            for problem in self.problems():
+                log.warning(problem)
             _notify("READY=1")
             await asyncio.to_thread(assemble.scripts)
             await self._tick_until_stopped()
@@ -162,12 +170,19 @@ class Daemon:
         while not self._stop.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), TICK_S)
-            self.appliance.tick(self.appliance.chance.now())
-            if self._images_seen != self._images_now():
-                self._load_images()
-                self._reconfigure(self.appliance.setup.book)
-            if self._doors.problems:
-                self._on_links(netif.links())
+            try:
+                self._tick()
+            except Exception:
+                self.counters["daemon.bug"] += 1
+                log.exception("a tick failed; serving goes on")
+
+    def _tick(self) -> None:
+        self.appliance.tick(self.appliance.chance.now())
+        if self._images_seen != self._images_now():
+            self._load_images()
+            self._reconfigure(self.appliance.setup.book)
+        if self._doors.problems:
+            self._on_links(netif.links())
 
     async def reload(self) -> list[str]:
         """Read hosts and images again, now; what is wrong with them."""
@@ -182,7 +197,10 @@ class Daemon:
 
     def _images_now(self) -> int:
         """Changes when an image comes or goes: `images add` and `remove` rename folders in here."""
-        return self._paths.images_folder.stat().st_mtime_ns
+        try:
+            return self._paths.images_folder.stat().st_mtime_ns
+        except OSError:  # gone, or its file system is: what is loaded still serves, and `load` names it
+            return 0
 
     def _reconfigure(self, book: HostBook) -> None:
         self.appliance.reconfigure(assemble.setup(self._config, book, self._store, self._doors.http_port))
@@ -200,8 +218,12 @@ class Daemon:
 
         async def follow() -> None:
             if previous is not None:
-                await previous
-            await self._doors.sync(chosen)
+                await asyncio.wait((previous,))
+            try:
+                await self._doors.sync(chosen)
+            except Exception:
+                self.counters["daemon.bug"] += 1
+                log.exception("links changed and the doors could not follow; the next change tries again")
 
         self._syncing = asyncio.get_running_loop().create_task(follow())
 
@@ -216,7 +238,10 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self.reload()))
+        loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
+
+    def _reload_soon(self) -> None:
+        self._reloading = asyncio.get_running_loop().create_task(self.reload())
 
 
 def _make(folder: Path) -> None:

@@ -21,6 +21,7 @@ import structlog
 from aiohttp import web
 
 from bootstrapd.edge.feed import Feed
+from bootstrapd.edge.folders import make_folder
 from bootstrapd.errors import BootstrapdError, ConfigError, EdgeError, RefusedError
 from bootstrapd.model import Arch, Door, Mac, Stage, Transition, decoder, encode
 from bootstrapd.model.view import Adoption, Explained, Failure, HostView, ImageView, MachineView, StatusView
@@ -66,8 +67,8 @@ class ApiCore(Protocol):
         Returns when the event is durable. RefusedError: no such host, no such machine, another machine is it, …
         """
 
-    async def forget(self, machine: str) -> bool:
-        """Returns when durable; False = there is no such machine."""
+    async def forget(self, machine: str, *, force: bool = False) -> bool:
+        """Returns when durable; False = there is no such machine. RefusedError: it is ready, and no force."""
 
     async def reload(self) -> list[str]:
         """Read hosts and images again, now; the mistakes found (the last good set still serves)."""
@@ -175,7 +176,7 @@ class ApiServer:
 
     async def _forget(self, request: web.Request) -> web.Response:
         machine = self._find(request)
-        await self._core.forget(machine.id)
+        await self._core.forget(machine.id, force=request.query.get("force") == "1")
         return _json(machine)
 
     async def _images(self, _request: web.Request) -> web.Response:
@@ -274,7 +275,7 @@ def _make_folder(folder: Path, group: str) -> int:
         with contextlib.suppress(KeyError):  # no such group on this machine: root alone may talk to us
             gid = grp.getgrnam(group).gr_gid
     if not folder.exists():
-        folder.mkdir(mode=0o750, parents=True)
+        make_folder(folder)
         if gid >= 0:
             os.chown(folder, -1, gid)
     return gid

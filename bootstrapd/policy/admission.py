@@ -15,9 +15,8 @@ from msgspec.structs import replace
 
 from bootstrapd.errors import ConfigError
 from bootstrapd.model import Hardware, Host, Mac, Nic, Registration, clean_serial, clean_uuid
-from bootstrapd.policy.machine import Machine, Token, spender
+from bootstrapd.policy.machine import TOKEN_LIFE_S, Machine, Token, spender
 
-TOKEN_LIFE_S: Final = 900.0
 TOKENS_AN_ADDRESS: Final = 4
 TOKENS_A_MACHINE: Final = 32  # so that nobody who asks for scripts can keep a machine from its own
 ROUTED_PREFIX: Final = 24

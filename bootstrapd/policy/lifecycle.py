@@ -33,7 +33,7 @@ SEEN, ENROLLED, NETBOOTING, LIVE, READY = State
 # event -> {state before: state after}; a state that is missing keeps the machine where it is.
 MOVES: Final[dict[type[Event], dict[State, State]]] = {
     BootAsked: {NETBOOTING: ENROLLED, LIVE: ENROLLED},
-    Enrolled: dict.fromkeys(State, ENROLLED),
+    Enrolled: {SEEN: ENROLLED},  # a renamed host is the same machine: ready ends by a person's word only
     Adopted: {SEEN: ENROLLED},
     ChainSent: {ENROLLED: NETBOOTING},
     ScriptSent: {ENROLLED: NETBOOTING},

@@ -22,6 +22,7 @@ from bootstrapd.model.view import StageView
 
 SILENCE_S: Final = 120.0  # a machine that was silent for so long has been powered on anew
 RETRY_S: Final = 30.0  # edk2's last DISCOVER retry comes 28 s after the first, with the same xid
+TOKEN_LIFE_S: Final = 900.0
 STAGES_A_BOOT: Final = 48
 
 

@@ -33,7 +33,7 @@ from bootstrapd.model import (
     Transition,
 )
 from bootstrapd.policy import lifecycle
-from bootstrapd.policy.machine import Boot, Machine, Token, line, mark, spender, token_id
+from bootstrapd.policy.machine import TOKEN_LIFE_S, Boot, Machine, Token, line, mark, spender, token_id
 
 STRANGERS: Final = 4096
 MACS_A_MACHINE: Final = 64  # claims by UUID or inventory cannot make a record grow without end
@@ -78,6 +78,17 @@ class Registry:
         machine.answers.clear()
         EFFECTS[type(event)](self, machine, event)
         return Transition(event, before, after)
+
+    def calm(self, now: float) -> None:
+        """After a replay: nothing lies in the future, also where the clock was wrong when it was written."""
+        for machine in self.machines.values():
+            machine.since, machine.last_seen = min(machine.since, now), min(machine.last_seen, now)
+            machine.fetches = [min(at, now) for at in machine.fetches]
+            machine.held_until = min(machine.held_until, now + HOLD_S)
+            for token in machine.tokens:
+                token.expires = min(token.expires, now + TOKEN_LIFE_S)
+            if machine.boot is not None:
+                machine.boot.last = min(machine.boot.last, now)
 
     def token(self, secret: str) -> tuple[Machine, Token] | None:
         """The token with this secret, live or not, and whose it is."""
@@ -235,7 +246,7 @@ def _token_issued(registry: Registry, machine: Machine, event: TokenIssued) -> N
 
 
 def _nic_seen(registry: Registry, machine: Machine, event: NicSeen) -> None:
-    registry.add_mac(machine, event.mac)
+    registry.take_mac(machine, event.mac)
 
 
 def _claimed(registry: Registry, machine: Machine, event: Enrolled) -> None:
@@ -246,7 +257,7 @@ def _claimed(registry: Registry, machine: Machine, event: Enrolled) -> None:
 
 def _adopted(registry: Registry, machine: Machine, event: Adopted) -> None:
     if event.mac is not None:
-        registry.add_mac(machine, event.mac)
+        registry.take_mac(machine, event.mac)
     _enrolled(registry, machine, event)
 
 

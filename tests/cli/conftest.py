@@ -164,10 +164,10 @@ class FakeCore:
             raise RefusedError("taken is machine 1 already; 'bootstrapd machines forget 1' first", "HOST_TAKEN")
         found = self.machine(machine)
         assert found is not None
-        return replace(found, host=host)
+        return replace(found, host=host, state=State.READY if ready else found.state)
 
-    async def forget(self, machine: str) -> bool:
-        self.asked.append(("forget", machine))
+    async def forget(self, machine: str, *, force: bool = False) -> bool:
+        self.asked.append(("forget", machine, force) if force else ("forget", machine))
         return self.known.pop(machine, None) is not None
 
     async def reload(self) -> list[str]:

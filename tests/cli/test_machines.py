@@ -61,6 +61,11 @@ def test_forget_says_that_the_host_stays(run: Run, daemon: FakeCore) -> None:
     assert MAC.hex not in daemon.known
 
 
+def test_force_is_handed_on(run: Run, daemon: FakeCore) -> None:
+    assert run("machines", "forget", MAC, "--force").code == 0
+    assert daemon.asked[-1] == ("forget", MAC.hex, True)
+
+
 @pytest.mark.parametrize(
     ("args", "code", "words"),
     [

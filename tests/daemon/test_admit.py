@@ -172,3 +172,12 @@ async def test_thousands_of_nics_are_not_a_machine(world: World) -> None:
         registration(token(world), hardware=Hardware(nics=tuple(Nic(name="e", mac=MAC) for _ in range(129)))),
     )
     assert status == 400
+
+
+async def test_a_strangers_inventory_gives_it_nothing(world: World) -> None:
+    """With discovery on, what it lists may be enrolled tomorrow, and is then that host's alone."""
+    world.appliance.reconfigure(setup(unknown="discover", discovery_image="installer"))
+    hardware = Hardware(nics=(Nic(name="eth0", mac=MAC), Nic(name="eth1", mac=STRANGER)))
+    assert (await post(world, registration(token(world), hardware=hardware)))[0] == 200
+    world.appliance.reconfigure(setup(host("new", STRANGER)))
+    assert world.appliance.registry.by_host == {}

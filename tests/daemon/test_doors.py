@@ -136,3 +136,67 @@ def test_explain_says_what_live_traffic_gets() -> None:
     assert world.told == before
     (first, *_) = explain(world.appliance, world.writer, SERVER, STRANGER, ARCHES[7])
     assert first.rule.startswith("UNKNOWN: ")
+
+
+def ready_pair() -> World:
+    """Two hosts, both marked ready, with MAC and OTHER_MAC."""
+    world = World(
+        setup(
+            host("a"),
+            host("b", OTHER_MAC, uuid=UUID),
+            host("c", Mac.parse("52:54:00:77:00:12"), serial="SERIALC"),
+        )
+    )
+    for mac, name in ((MAC, "a"), (OTHER_MAC, "b")):
+        world.appliance.tell(Adopted(id="", at=0.0, machine=mac.hex, host=name, ready=True, mac=mac))
+    return world
+
+
+def boots_its_disk(world: World, mac: Mac) -> bool:
+    world.now += 300
+    world.neighbours.clear()
+    reply = world.files.fetch(
+        FileAsk(door=Door.HTTP, path=f"/boot/{mac.hexhyp}.ipxe", server=SERVER, client="10.77.0.9")
+    )
+    return isinstance(reply, TextReply) and b"boots its own disk" in reply.body
+
+
+def test_claims_of_uuid_and_serial_cannot_end_ready() -> None:
+    """A stranger says it is b, then that it is c: b stays b, and ready."""
+    world = ready_pair()
+    for query in ({"uuid": UUID}, {"serial": "SERIALC"}, {"uuid": UUID}):
+        path = f"/boot/{STRANGER.hexhyp}.ipxe"
+        world.files.fetch(FileAsk(door=Door.HTTP, path=path, server=SERVER, client="10.77.0.66", query=query))
+    assert boots_its_disk(world, OTHER_MAC)
+    assert boots_its_disk(world, MAC)
+
+
+def test_swapping_two_hosts_macs_leaves_two_ready_machines() -> None:
+    world = ready_pair()
+    world.appliance.reconfigure(setup(host("a", OTHER_MAC), host("b", MAC)))
+    for _ in range(3):
+        assert boots_its_disk(world, MAC)
+        assert boots_its_disk(world, OTHER_MAC)
+    hosts = {machine.host: machine.macs for machine in world.appliance.registry}
+    assert hosts == {"a": [OTHER_MAC], "b": [MAC]}
+
+
+def test_renaming_a_ready_host_leaves_it_ready() -> None:
+    world = ready_pair()
+    world.appliance.reconfigure(setup(host("a"), host("bnew", OTHER_MAC)))
+    assert boots_its_disk(world, OTHER_MAC)
+    assert world.appliance.registry.by_host["bnew"].macs == [OTHER_MAC]
+
+
+@pytest.mark.parametrize("path", ["boot/{mac}.ipxe", "nbp/{mac}/snponly.efi", "nbp/{mac}/autoexec.ipxe"])
+def test_a_neighbour_cannot_ask_for_another_machine(path: str) -> None:
+    """No token for it, no fetch counted against it (I11); a routed client has no neighbour entry."""
+    world = World(setup(host()))
+    world.neighbours["10.77.0.66"] = STRANGER
+    asked = FileAsk(door=Door.HTTP, path=path.format(mac=MAC.hexhyp), server=SERVER, client="10.77.0.66")
+    reply = world.files.fetch(asked)
+    world.files.fetched(asked)
+    assert isinstance(reply, Nothing)
+    assert "10.77.0.66" in reply.reason
+    assert world.told == []
+    assert world.counters["http.refused.not_itself"] == 1

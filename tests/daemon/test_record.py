@@ -1,4 +1,4 @@
-"""What becomes of a transition: journalled, told, logged; a flood of strangers is a line a minute and a counter."""
+"""What becomes of a transition: journalled, told, logged; a flood is a line a minute and a counter."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from builders import MAC, World, ask, host, setup
 from structlog.testing import capture_logs
 
 from bootstrapd.daemon.appliance import Appliance
-from bootstrapd.daemon.record import Recorder
-from bootstrapd.model import AnyEvent, Mac, TokenIssued, Transition
+from bootstrapd.daemon.record import EVENTS_A_SECOND, EVENTS_AT_ONCE, Recorder
+from bootstrapd.model import AnyEvent, Mac, ScriptSent, TokenIssued, Transition
 
 
 class Kept:
@@ -54,7 +54,7 @@ async def test_a_flood_is_one_line_a_minute_and_a_counter() -> None:
     assert 2 <= len(floods) <= 3
     assert len(logs) < 25, "the first few strangers, the flood's lines, and the host"
     assert logs[-1]["machine"] == "cim-1"
-    dropped = world.counters["strangers.not_journalled"]
+    dropped = world.counters["events.not_journalled"]
     assert dropped + len(journal.events) == seconds * a_second + 1
     assert len(journal.events) <= 10 * (seconds + 2)
 
@@ -88,3 +88,16 @@ async def test_durable_waits_for_the_last_write() -> None:
     world.appliance._record = recorder
     world.appliance.answer(ask())
     await recorder.durable()
+
+
+async def test_one_machine_cannot_fill_the_journal() -> None:
+    """A script again and again: tokens and boots by the hundred, answered, and journalled by measure."""
+    world = World(setup(host()))
+    journal, _, appliance = recorded(world)
+    with capture_logs():
+        for number in range(500):
+            world.now += 1
+            appliance.answer(ask(xid=number))
+            appliance.tell(ScriptSent(id="", at=0.0, machine=MAC.hex, template="image", image=str(number)))
+    assert len(journal.events) < EVENTS_AT_ONCE + 500 * EVENTS_A_SECOND + 5
+    assert world.counters["events.not_journalled"] > 700

@@ -199,11 +199,21 @@ def test_a_new_host_and_a_broken_file_are_noticed_while_running(server: Server) 
     declare(server.state, "new", f'profile = "minimal"\n[match]\nmac = ["{other}"]\n')
     server.wait_for(lambda: server.get(path)[0] == 200)
     broken = declare(server.state, "broken", "profile = ")
-    server.wait_for(lambda: server.get("/readyz")[0] == 503)
-    assert "broken/host.toml" in server.get("/readyz")[1].decode()
+    server.wait_for(lambda: bool(server.api("/v1/status")["problems"]))
+    assert "broken/host.toml" in server.api("/v1/status")["problems"][0]
     assert server.get(path)[0] == 200, "the last good set still serves"
+    assert server.get("/readyz") == (200, b"ready\n")
     broken.unlink()
-    server.wait_for(lambda: server.get("/readyz")[0] == 200)
+    server.wait_for(lambda: not server.api("/v1/status")["problems"])
+
+
+def test_an_images_folder_that_goes_away_stops_nothing(server: Server) -> None:
+    away = server.state / "images.away"
+    (server.state / "images").rename(away)
+    server.wait_for(lambda: server.api("/v1/status")["images"] == 0)
+    assert server.get("/healthz")[0] == 200
+    away.rename(server.state / "images")
+    server.wait_for(lambda: server.api("/v1/status")["images"] == 1)
 
 
 def test_metrics_count_and_health_answers(server: Server) -> None:

@@ -70,8 +70,8 @@ class FakeCore:
             raise RefusedError("there is no host 'nobody'; add it first", "NO_SUCH_HOST")
         return self.machine_view
 
-    async def forget(self, machine: str) -> bool:
-        self.asked.append(("forget", machine))
+    async def forget(self, machine: str, *, force: bool = False) -> bool:
+        self.asked.append(("forget", machine, force) if force else ("forget", machine))
         return True
 
     async def reload(self) -> list[str]:

@@ -91,11 +91,11 @@ def test_time_alone_ends_netbooting() -> None:
     )
 
 
-def test_another_host_is_another_life() -> None:
-    """A ready machine that a new host claims is not ready for that host."""
+def test_a_renamed_host_is_the_same_machine() -> None:
+    """A ready machine whose folder was renamed boots its own disk, and no installer."""
     assert states(Adopted(**of(), host="cim-1", ready=True, mac=MAC), Enrolled(**of(at=200), host="cim-2")) == [
         State.READY,
-        State.ENROLLED,
+        State.READY,
     ]
 
 
@@ -270,3 +270,20 @@ def test_the_tables_agree_with_each_other(events: list[AnyEvent]) -> None:
         assert bool(machine.host) != (machine.id in registry.strangers)
         if machine.host:
             assert registry.by_host[machine.host] is machine
+
+
+def test_a_clock_that_was_ahead_blocks_nobody_after_a_restart() -> None:
+    """Ten years ahead when it was written, right again now."""
+    wrong = 1_000_000.0 + 10 * 365 * 86400
+    registry = Registry()
+    registry.apply(asked(at=wrong))
+    for number in range(GUARD_FETCHES):
+        registry.apply(ChainSent(**of(at=wrong + number), program="p", door=Door.TFTP))
+    registry.apply(TokenIssued(**of(at=wrong), secret="s", overlay="o", address=CLIENT, expires=wrong + 900))
+    registry.calm(1_000_000.0)
+    machine = registry.machines[MAC.hex]
+    assert machine.held_until <= 1_000_000.0 + HOLD_S
+    assert machine.tokens[0].expires <= 1_000_000.0 + 900
+    assert machine.last_seen <= 1_000_000.0
+    assert machine.boot is not None
+    assert machine.boot.last <= 1_000_000.0
