@@ -64,6 +64,7 @@ def root() -> None:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command line (default: the process's own) and return its exit code; never a traceback."""
+    _open_closed()
     try:
         code = _run(list(sys.argv[1:] if args is None else args))
         sys.stdout.flush()  # a full disk or a reader that left shows here, not at the interpreter's exit
@@ -98,7 +99,8 @@ def _run(args: list[str]) -> int:
 
 def _fail(code: int, *lines: str) -> int:
     for line in lines:
-        click.echo(f"bootstrapd: {line}", err=True)
+        shown = line.encode("utf-8", "backslashreplace").decode()  # arguments may be bytes that are no text
+        click.echo(f"bootstrapd: {shown}", err=True)
     return code
 
 
@@ -125,6 +127,13 @@ def _bug(error: Exception) -> int:
     except OSError:
         return _fail(BUG, summary, *story.splitlines())
     return _fail(BUG, f"{summary}; please report it with {file.name}")
+
+
+def _open_closed() -> None:
+    """Where the caller closed a standard stream (`>&-`), Python has None: nothing reads or hears it instead."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 - for good
 
 
 def _drop(stdout: int) -> None:

@@ -44,10 +44,10 @@ class ApiClient:
 
     def get(self, path: str, kind: type[T], query: dict[str, str] | None = None) -> T | None:
         """None = there is no such thing."""
-        return self._ask("GET", f"{path}?{urlencode(query)}" if query else path, kind)
+        return self._ask("GET", f"{path}?{urlencode(query, errors='surrogateescape')}" if query else path, kind)
 
     def post(self, path: str, kind: type[T], body: object = None) -> T | None:
-        return self._ask("POST", path, kind, b"" if body is None else encode(body))
+        return self._ask("POST", path, kind, b"" if body is None else _encoded(body))
 
     def delete(self, path: str, kind: type[T]) -> T | None:
         return self._ask("DELETE", path, kind)
@@ -61,6 +61,11 @@ class ApiClient:
                 return decoder(kind).decode(data)
             failure = decoder(Failure).decode(data)
         except (ValueError, ConfigError) as error:
+            if status == 400:  # the HTTP library's own, in plain text: what was asked is too long for it
+                raise RefusedError(
+                    f"the daemon on {self._path} does not take this request: a name or value in it is "
+                    "too long, or holds what no name can"
+                ) from None
             raise EdgeError(
                 f"the daemon on {self._path} answers something this program cannot read ({error}): "
                 "are they the same version? restart the daemon after an upgrade"
@@ -94,7 +99,14 @@ class ApiClient:
 
 def segment(text: str) -> str:
     """One part of a path, whatever a person typed."""
-    return quote(text, safe="")
+    return quote(text, safe="", errors="surrogateescape")
+
+
+def _encoded(body: object) -> bytes:
+    try:
+        return encode(body)
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"{error.object!a} is not UTF-8 text") from None
 
 
 def _error(status: int, failure: Failure) -> BootstrapdError:

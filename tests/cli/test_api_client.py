@@ -63,6 +63,7 @@ FAILURE = b'{"error": "no", "code": "BUSY", "mistakes": ["a", "b"]}'
         (http(200, b"[]"), EdgeError, "same version"),
         (http(200, b"\xff"), EdgeError, "same version"),
         (http(409, b"oops"), EdgeError, "same version"),
+        (http(400, b"Got more than 8190 bytes"), RefusedError, "too long"),
         (b"SSH-2.0-OpenSSH\r\n", EdgeError, "cannot talk to the daemon"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort", EdgeError, "cannot talk to the daemon"),
     ],
@@ -106,6 +107,6 @@ def test_a_path_too_long_for_a_socket_is_no_traceback(tmp_path: Path) -> None:
         ApiClient(tmp_path / ("x" * 120)).get("/v1/status", StatusView)
 
 
-@pytest.mark.parametrize("text", ["a/b", "..", "a b", "a?b", "\n", "ä"])
+@pytest.mark.parametrize("text", ["a/b", "..", "a b", "a?b", "\n", "ä", "\udcff"])
 def test_whatever_is_typed_stays_one_segment(text: str) -> None:
     assert not set(api_client.segment(text)) & set("/? \n")

@@ -193,3 +193,25 @@ def test_a_daemon_with_a_bug_is_not_our_traceback(
     said = run("machines", "list")
     assert said.code == 70
     assert said.err.startswith("bootstrapd: the daemon failed (500): a bug of ours (TypeError); see the log")
+
+
+@pytest.mark.parametrize("name", ["\udcff", "x" * 9000], ids=["no text", "too long"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "hosts why {}",
+        "hosts show {}",
+        "machines show {}",
+        "machines forget {}",
+        "machines adopt x --host {}",
+        "hosts add --name n --profile minimal --serial {}",
+        "hosts remove {}",
+    ],
+)
+def test_a_name_that_none_can_have_is_refused(run: Run, daemon: FakeCore, command: str, name: str) -> None:
+    if len(name) > 1 and "--" in command:
+        return  # a long value there is a matter of taste
+    said = run(*(word.replace("{}", name) for word in command.split()))
+    assert said.code in (1, 2), said
+    assert "version" not in said.err
+    assert daemon.asked == []

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +17,7 @@ import pytest
 import bootstrapd.cli as frame
 from bootstrapd.errors import ConfigError, DamagedError, EdgeError, RefusedError, WireError
 
-from .conftest import DEADLINE_S, Run, process
+from .conftest import DEADLINE_S, ROOT, Run, process
 
 LIGHT = """\
 import sys
@@ -171,3 +174,17 @@ def test_control_c_is_no_traceback(state: Path) -> None:
 def test_completion_answers_a_shell(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_BOOTSTRAPD_COMPLETE", "bash_source")
     assert "complete" in run().out
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_bug(closed: str, state: Path) -> None:
+    command = [sys.executable, "-m", "bootstrapd.cli", "hosts", "list"]
+    line = f"{shlex.join(command)} {closed}"
+    done = subprocess.run(
+        ["sh", "-c", line],
+        env=os.environ | {"BOOTSTRAPD_STATE": str(state)},
+        cwd=ROOT,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert done.returncode == 0
