@@ -24,20 +24,28 @@ def read_book(site: Site) -> HostBook:
 
 def declare(site: Site, host: Host) -> Host:
     """Write a new host's file, once the folder with it in it is right; the host as it will be read."""
-    from bootstrapd.config import check_host_name, parse_hosts
-    from bootstrapd.edge.hostdir_edit import add_host, declaration
-    from bootstrapd.edge.hostdir_files import read
+    from bootstrapd.config import check_host_name
+    from bootstrapd.edge.hostdir_edit import adding_host
 
     check_host_name(host.name)
     folder = site.config.paths.hosts_folder
+    _with(host, folder)  # a refused command makes not even the folder
+    with adding_host(folder, host):
+        return _with(host, folder)
+
+
+def _with(host: Host, folder: Path) -> Host:
+    """The host as it would be read if its file were in the folder; ConfigError and RefusedError: why not."""
+    from bootstrapd.config import parse_hosts
+    from bootstrapd.edge.hostdir_edit import declaration
+    from bootstrapd.edge.hostdir_files import read
+
     files, path = read(folder), f"{host.name}/host.toml"
     if path in files:
         raise RefusedError(
             f"host {host.name!r} is declared already: edit {folder}/{path}, or choose another name"
         )
-    book = parse_hosts({**files, path: declaration(host)}, str(folder))
-    add_host(folder, host)
-    return book.hosts[host.name]
+    return parse_hosts({**files, path: declaration(host)}, str(folder)).hosts[host.name]
 
 
 def remove(site: Site, name: str) -> Path:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import asdict
 
+from bootstrapd.edge.folders import make_folder
 from bootstrapd.edge.hostdir_files import text_of
 from bootstrapd.errors import ConfigError, RefusedError
 from bootstrapd.model import Host, Mac
@@ -23,18 +24,27 @@ if TYPE_CHECKING:
 
 def add_host(folder: Path, host: Host) -> Path:
     """Write `<name>/host.toml`; its path. RefusedError: it is there already, or the folder is read-only."""
+    with adding_host(folder, host) as file:
+        return file
+
+
+@contextlib.contextmanager
+def adding_host(folder: Path, host: Host) -> Iterator[Path]:
+    """`add_host`, with time to look at the folder first: no other command changes it within the block, and the
+    file is written behind it, unless the block raises.
+    """
     file = _file(folder, host.name)
     text = declaration(host)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with _alone(folder):
             if os.path.lexists(file):
                 raise RefusedError(f"{file} is there already; edit it, or remove the host first", "HOST_EXISTS")
+            yield file
             file.parent.mkdir(exist_ok=True)
             _put(file, text)
     except OSError as error:
         raise _unwritable(file, error, f"put this there yourself:\n\n{text}") from None
-    return file
 
 
 def remove_host(folder: Path, name: str) -> Path | None:
@@ -78,7 +88,7 @@ def add_mac(folder: Path, name: str, mac: Mac) -> Path:
 
 
 def declaration(host: Host) -> str:
-    """The host as the text of its host.toml."""
+    """The host as the text of its host.toml. ConfigError: something in it is no text."""
     import tomlkit
 
     disks = {role: _written(asdict(disk)) for role, disk in host.disk.items()}
@@ -97,7 +107,12 @@ def declaration(host: Host) -> str:
         "labels": host.labels,
         "boot": _written(boot),
     }
-    return tomlkit.dumps(_written(table))
+    text = tomlkit.dumps(_written(table))
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"host {host.name!a}: {error.object[error.start]!a} is not UTF-8 text") from None
+    return text
 
 
 def _written(table: dict[str, Any]) -> dict[str, Any]:

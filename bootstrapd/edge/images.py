@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from bootstrapd.edge import image_source
+from bootstrapd.edge.folders import make_folder
 from bootstrapd.edge.image_check import NAME, check_name, judge, read_image
 from bootstrapd.edge.image_source import FILE_NAME, MANIFEST, Manifest, Source, read_manifest
 from bootstrapd.edge.regular import open_regular
@@ -125,7 +126,7 @@ class ImageStore:
     def _locked(self) -> Iterator[None]:
         """One change at a time, also between processes; what a crash left behind is tidied first."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             with _lock(self.folder):
                 self._tidy()
                 yield

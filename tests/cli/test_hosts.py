@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from bootstrapd.cli.hosts import STANDING
+from bootstrapd.edge import hostdir_edit
 from bootstrapd.model import State
 
-from .conftest import MAC, FakeCore, Run
+from .conftest import DEADLINE_S, MAC, FakeCore, Run, process
 
 ADD = ("hosts", "add", MAC, "--name", "node-1", "--profile", "minimal")
 
@@ -122,3 +123,33 @@ def test_no_name_leads_out_of_the_folder(run: Run, name: str, state: Path) -> No
 
 def test_every_state_has_its_sentence() -> None:
     assert set(STANDING) == {None, *State}
+
+
+def test_of_three_that_claim_one_mac_at_once_one_is_declared(state: Path) -> None:
+    words = ("-m", "bootstrapd.cli", "hosts", "add", MAC, "--profile", "minimal", "--name")
+    children = [process(*words, f"node-{number}", state=state) for number in range(3)]
+    said = [child.communicate(timeout=DEADLINE_S)[1] for child in children]
+    assert sorted(child.returncode for child in children) == [0, 2, 2], said
+    assert len(list(state.glob("hosts/*/host.toml"))) == 1
+
+
+def test_a_host_that_came_while_we_looked_is_seen(
+    run: Run, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What three at once show by luck only: the folder is looked at again once nobody else can change it."""
+    real = hostdir_edit.make_folder
+
+    def meanwhile(folder: Path) -> None:
+        real(folder)
+        (folder / "other").mkdir()
+        (folder / "other/host.toml").write_text(f'profile = "minimal"\n[match]\nmac = ["{MAC}"]\n')
+
+    monkeypatch.setattr(hostdir_edit, "make_folder", meanwhile)
+    said = run(*ADD)
+    assert (said.code, "is claimed by" in said.err) == (2, True)
+    assert not (state / "hosts/node-1").exists()
+
+
+def test_the_folders_that_add_makes_are_closed_to_strangers(run: Run, state: Path) -> None:
+    run(*ADD)
+    assert [stat.S_IMODE(folder.stat().st_mode) for folder in (state, state / "hosts")] == [0o750, 0o750]

@@ -439,3 +439,17 @@ def test_a_copy_that_would_not_be_served_takes_nothings_place(
     assert store.load() == []
     assert store.images == {"debian": good}
     assert [path.name for path in store.folder.iterdir()] == ["debian"]
+
+
+def test_the_folders_it_makes_are_closed_to_strangers(tmp_path: Path) -> None:
+    ImageStore(tmp_path / "state/images").add("nixos", nixpkgs(tmp_path / "result"))
+    assert [(tmp_path / folder).stat().st_mode & 0o777 for folder in ("state", "state/images")] == [0o750] * 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders away")
+def test_a_folder_that_root_makes_is_the_services(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    os.chown(tmp_path / "state", 12345, 12346)
+    ImageStore(tmp_path / "state/images").add("nixos", nixpkgs(tmp_path / "result"))
+    info = (tmp_path / "state/images").stat()
+    assert (info.st_uid, info.st_gid) == (12345, 12346)
