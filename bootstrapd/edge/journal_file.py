@@ -19,6 +19,7 @@ from typing import Final, get_args
 import msgspec
 from msgspec import Struct
 
+from bootstrapd.edge.folders import make_folder
 from bootstrapd.errors import DamagedError, EdgeError
 from bootstrapd.model import AnyEvent, encode, event_decoder
 
@@ -69,7 +70,7 @@ def lock(path: Path) -> int:
     """A descriptor that holds the journal until it is closed; EdgeError names the process that has it."""
     file = path.with_name(path.name + ".lock")
     try:
-        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        make_folder(path.parent)
         holder = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise EdgeError(f"journal {path}: {file} cannot be made: {error.strerror}") from None
@@ -137,7 +138,8 @@ def damaged(path: Path, what: str) -> DamagedError:
     old, aside = shlex.quote(str(path)), shlex.quote(f"{path}.damaged")
     return DamagedError(
         f"journal {path} is damaged: {what}. Restore it from a backup; or start without its history "
-        f"(hosts and images stay, machines are recorded anew when they next ask): "
+        f"(hosts and images stay, machines are recorded anew when they next ask, and which of them were ready "
+        f"is not known any more: mark them again, or they are installed anew when they next ask): "
         f"mv {old} {aside} && rm -f {old}-wal {old}-shm"
     )
 
@@ -167,9 +169,9 @@ def _check_format(path: Path, db: sqlite3.Connection) -> None:
 
 def _events(path: Path, db: sqlite3.Connection) -> Iterator[AnyEvent]:
     decode, crc32 = event_decoder.decode, zlib.crc32
-    expected = None
+    expected = 1  # nothing is ever taken out: a later first event means that the head is lost
     for seq, crc, body in db.execute("SELECT seq, crc, body FROM events ORDER BY seq"):
-        if seq != (expected or seq):
+        if seq != expected:
             raise damaged(path, f"event {expected} is missing")
         if type(body) is not bytes or crc32(body) != crc:
             raise damaged(path, f"event {seq} fails its checksum")

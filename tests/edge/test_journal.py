@@ -437,3 +437,14 @@ async def test_a_refused_start_leaves_no_lock(path: Path) -> None:
     await spoilt(path, lambda path: path.write_bytes(b"junk" * 1000))
     remove(path)
     assert await replayed(path) == []
+
+
+async def test_a_lost_head_is_damage_and_says_what_is_not_known_any_more(path: Path) -> None:
+    message = await spoilt(path, sql("DELETE FROM events WHERE seq <= 2"))
+    assert "event 1 is missing" in message
+    assert "which of them were ready is not known any more" in message
+
+
+async def test_the_folders_it_makes_are_closed_to_strangers(tmp_path: Path) -> None:
+    await written(tmp_path / "a" / "b" / "journal.db", asked(1))
+    assert [(tmp_path / folder).stat().st_mode & 0o777 for folder in ("a", "a/b")] == [0o750, 0o750]
