@@ -22,7 +22,6 @@ from aiohttp import web
 
 from bootstrapd.edge.feed import Feed
 from bootstrapd.edge.folders import make_folder
-from bootstrapd.edge.folders import make_folder
 from bootstrapd.errors import BootstrapdError, ConfigError, EdgeError, RefusedError
 from bootstrapd.model import Arch, Door, Mac, Stage, Transition, decoder, encode
 from bootstrapd.model.view import Adoption, Explained, Failure, HostView, ImageView, MachineView, StatusView
