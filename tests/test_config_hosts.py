@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from bootstrapd import shipped
 from bootstrapd.config import check_host_name, parse_hosts
 from bootstrapd.errors import ConfigError
-from bootstrapd.model import DiskSelector, Host, HostBook, Mac, RequiredDisk, RequiredGpu, Requires
+from bootstrapd.model import (
+    DiskSelector,
+    Host,
+    HostBook,
+    Mac,
+    RequiredDisk,
+    RequiredGpu,
+    Requires,
+    swapped_uuid,
+)
 
 UUID = "4c4c4544-0042-3510-8052-b4c04f4d4e32"
 EVERYTHING = f"""
@@ -301,3 +310,11 @@ def outcome(files: dict[str, str]) -> HostBook | list[str]:
 def test_any_file_gives_a_book_or_mistakes(path: str, text: str) -> None:
     found = outcome({path: text})
     assert isinstance(found, HostBook) or all(mistake.startswith(f"hosts/{path}: ") for mistake in found)
+
+
+def test_P15_two_hosts_cannot_claim_one_uuid_in_two_byte_orders() -> None:
+    swapped = swapped_uuid(UUID)
+    assert swapped != UUID
+    (mistake,) = mistakes({"a/host.toml": host(uuid=UUID), "b/host.toml": host(uuid=swapped)})
+    assert mistake.startswith(f"hosts/b/host.toml: match.uuid: {swapped} is claimed by hosts/a/host.toml too")
+    assert f"(as {UUID}, the other byte order)" in mistake

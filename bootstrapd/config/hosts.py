@@ -30,6 +30,7 @@ from bootstrapd.model import (
     Requires,
     clean_serial,
     clean_uuid,
+    swapped_uuid,
 )
 
 _HOST_NAME: Final = re.compile(r"(?!(?:profiles|layouts)\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -194,11 +195,15 @@ def _unknown_profiles(hosts: Iterable[Host], profiles: Mapping[str, Profile]) ->
 def _claimed_twice(hosts: Iterable[Host]) -> Iterator[str]:
     claims: dict[tuple[str, str], Host] = {}
     for host in hosts:
-        for claim in _claims(host):
-            first = claims.setdefault(claim, host)
+        for key, value in _claims(host):
+            # P15: firmware and DHCP read one UUID in two byte orders, so that either is the same machine's.
+            claim = min(value, swapped_uuid(value)) if key == "uuid" else value
+            first = claims.setdefault((key, claim), host)
             if first is not host:
-                key, value = claim
-                yield f"{host.source}: match.{key}: {value} is claimed by {first.source} too"
+                how = (
+                    f" (as {first.uuid}, the other byte order)" if key == "uuid" and value != first.uuid else ""
+                )
+                yield f"{host.source}: match.{key}: {value} is claimed by {first.source} too{how}"
 
 
 def _claims(host: Host) -> Iterator[tuple[str, str]]:

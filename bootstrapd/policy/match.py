@@ -41,15 +41,15 @@ def index(hosts: Iterable[Host]) -> Index:
         for mac in host.macs:
             _claim(by_mac, mac, host, "MAC", ties)
         if host.uuid:
-            _claim(by_uuid, host.uuid, host, "UUID", ties)
+            # P15: the same UUID reads differently in DHCP and SMBIOS byte order; a declared one matches either.
+            either = min(host.uuid, swapped_uuid(host.uuid))
+            _claim(by_uuid, either, host, "UUID", ties)
         if host.serial:
             _claim(by_serial, host.serial, host, "serial", ties)
     if ties:
         raise ConfigError(*ties)
-    # P15: the same UUID reads differently in DHCP and SMBIOS byte order; a declared one matches either.
-    for uuid, host in list(by_uuid.items()):
-        by_uuid.setdefault(swapped_uuid(uuid), host)
-    return Index(by_mac, by_uuid, by_serial)
+    swapped = {swapped_uuid(uuid): host for uuid, host in by_uuid.items()}
+    return Index(by_mac, {**by_uuid, **swapped}, by_serial)
 
 
 def match(index: Index, mac: Mac, uuid: str = "", serial: str = "") -> Host | Conflict | None:

@@ -62,3 +62,17 @@ def test_P14_junk_uuids_identify_nothing(junk: str) -> None:
 )
 def test_P14_junk_serials_identify_nothing(junk: str) -> None:
     assert clean_serial(junk) == ""
+
+
+def test_P15_a_uuid_in_the_other_byte_order_is_a_tie_that_names_both_files() -> None:
+    with pytest.raises(ConfigError) as refused:
+        index([host("cim-1", MAC, uuid=UUID), host("cim-2", OTHER_MAC, uuid=swapped_uuid(UUID))])
+    [mistake] = refused.value.mistakes
+    assert "cim-1/host.toml" in mistake
+    assert "cim-2/host.toml" in mistake
+
+
+def test_P15_a_uuid_that_reads_the_same_both_ways_is_one_claim() -> None:
+    same = "11111111-2222-3333-8899-aabbccddeeff"
+    one = host("cim-1", MAC, uuid=same)
+    assert match(index([one]), STRANGER, same) is one
