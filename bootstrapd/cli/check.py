@@ -14,7 +14,7 @@ from bootstrapd.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bootstrapd.model import HostBook, Image
+    from bootstrapd.model import HostBook, Image, Program
 
 
 @click.command("check-config")
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def check_config(site: Site, file: Path | None) -> None:
     """Check the settings, the hosts folder and the images, and say every mistake at once.
 
-    An image that a profile names and that is not there yet is a note, not a mistake. FILE stands in for
-    --config.
+    An image that a profile names, or a boot program that a host names, and that is not there yet is a
+    note, not a mistake. FILE stands in for --config.
 
     \b
     bootstrapd check-config /etc/bootstrapd/config.toml
@@ -42,7 +42,10 @@ def check_config(site: Site, file: Path | None) -> None:
         raise ConfigError(*error.mistakes, *mistakes) from None
     if mistakes:
         raise ConfigError(*mistakes)
-    for sentence in missing_images(book, store.images):
+    from bootstrapd.edge import programs
+
+    found = programs.find([Path(nbp) for nbp in site.config.nbp.dirs])
+    for sentence in (*missing_images(book, store.images), *missing_programs(book, found)):
         out.note(f"note: {sentence}")
     out.say(f"ok: {len(book.hosts)} hosts, {len(book.profiles)} profiles, {len(store.images)} images")
 
@@ -57,3 +60,13 @@ def missing_images(book: HostBook, images: Mapping[str, Image]) -> Iterator[str]
         profile = book.profiles[name]
         for image in sorted(set(profile.images.values()) - set(images)):
             yield f"{profile.source}: image: there is no image {image!r}; bootstrapd images add {image} DIR"
+
+
+def missing_programs(book: HostBook, programs: Mapping[str, Program]) -> Iterator[str]:
+    """A sentence for each host whose own network boot program is found nowhere."""
+    for _, host in sorted(book.hosts.items()):
+        if host.program and host.program not in programs:
+            yield (
+                f"{host.source}: boot.program: {host.program} is found nowhere; there are: "
+                f"{', '.join(sorted(programs)) or 'none'} (config.toml, [nbp] dirs names more folders)"
+            )

@@ -24,6 +24,10 @@ STANDING: Final[dict[str | None, str]] = {
     "live": "its machine runs the live system, which has registered",
     "ready": "its machine runs from its own disk",
 }
+SERIAL: Final = (
+    "Its SMBIOS serial. Alone it does not identify a machine at its first DHCP question: the serial is heard "
+    "when iPXE asks for its script, or when the live system registers."
+)
 
 
 @click.group()
@@ -42,7 +46,7 @@ def hosts() -> None:
 @click.option("--name", required=True, metavar="NAME", help="The host's name: a-z, 0-9 and -.")
 @click.option("--profile", required=True, metavar="PROFILE", help="What it shares with other hosts.")
 @click.option("--uuid", default="", metavar="UUID", help="Its SMBIOS UUID.")
-@click.option("--serial", default="", metavar="SERIAL", help="Its SMBIOS serial.")
+@click.option("--serial", default="", metavar="SERIAL", help=SERIAL)
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A word of your own; repeatable.")
 @with_site
 def add(

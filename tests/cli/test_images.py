@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import FakeCore, Run, Said
+from .conftest import MAC, FakeCore, Run, Said
 
 KERNEL = b"\0" * 0x202 + b"HdrS" + b"\0" * 4096  # what `wire.bootfile` takes for an x86_64 bzImage
 CMDLINE = "console=ttyS0 init=/nix/store/abc-nixos/init"
@@ -153,3 +153,17 @@ def test_check_config_says_which_image_is_missing(run: Run) -> None:
 
 def test_check_config_of_nothing_is_fine(run: Run) -> None:
     assert run("check-config").out == "ok: 0 hosts, 2 profiles, 0 images\n"
+
+
+def test_a_boot_program_that_is_found_nowhere_is_a_note(run: Run, state: Path) -> None:
+    run("hosts", "add", MAC, "--name", "node-1", "--profile", "minimal")
+    file = state / "hosts/node-1/host.toml"
+    file.write_text(file.read_text() + '\n[boot]\nprogram = "mine.efi"\n')
+    said = run("check-config")
+    assert said.code == 0
+    assert f"note: {file}: boot.program: mine.efi is found nowhere" in said.err
+    (state / "nbp").mkdir()
+    (state / "nbp/mine.efi").write_bytes(b"MZ")
+    config = state / "config.toml"
+    config.write_text(f'[nbp]\ndirs = ["{state}/nbp"]\n')
+    assert "boot.program" not in run("check-config", str(config)).err
