@@ -5,7 +5,7 @@ PYTHON := .venv/bin/python
 PYTEST := .venv/bin/pytest
 KEEP ?=
 
-.PHONY: help demo test test-quick test-all test-lowest vm vm-all lint bench clean
+.PHONY: help demo test test-quick test-all test-lowest lint bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14

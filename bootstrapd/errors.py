@@ -19,7 +19,7 @@ class WireError(BootstrapdError):
 class RefusedError(BootstrapdError):
     """A right request at the wrong time or place: info log, HTTP 409, exit 1.
 
-    `code` is a word of `model.Refusal`'s kind that counts it; the message explains it.
+    `code` is a word that counts it and that programs can read; the message explains it.
     """
 
     exit_code = 1

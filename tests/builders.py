@@ -41,6 +41,7 @@ STRANGER = Mac.parse("52:54:00:00:00:99")
 SERVER = "10.77.0.2"
 CLIENT = "10.77.0.50"
 GOOD_IPXE = Feature.HTTP | Feature.BZIMAGE | Feature.EFI
+AGENT = "#!/bin/sh\n"
 PROGRAMS = ("undionly.kpxe", "ipxe.pxe", "snponly.efi", "ipxe.efi")
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKKmxkdVBP0vFRnVdF0vgrTnRgVwYiV9yh2yH0RxJ0dB cim-1"
 
@@ -102,7 +103,7 @@ class World:
         self.appliance = Appliance(first, chance, self.counters, self.told.append)
         sources = {f.name: f.read_text() for f in (shipped.netboot() / "ipxe").glob("*.j2")}
         self.writer = Writer(partial(Scripts, sources), lambda: self.appliance.setup)
-        self.files = Files(self.appliance, self.writer, self.neighbours.get, (KEY,))
+        self.files = Files(self.appliance, self.writer, self.neighbours.get, (KEY,), AGENT)
         self.admissions = Admissions(self.appliance, self.neighbours.get, self._durable)
 
     async def _durable(self) -> None:

@@ -75,13 +75,12 @@ def test_paths_hang_on_state_unless_said_otherwise() -> None:
     assert paths.hosts_folder == Path("/srv/b/hosts")
     assert paths.images_folder == Path("/big/images")
     assert paths.journal_file == Path("/srv/b/journal.db")
-    assert paths.keys_folder == Path("/srv/b/keys")
     assert paths.api_socket == Path("/run/bootstrapd/api.sock")
 
 
 def test_state_moves_every_path(tmp_path: Path) -> None:
     paths = parse_config(EVERY_KEY).at_state(tmp_path).paths
-    places = (paths.hosts_folder, paths.images_folder, paths.keys_folder, paths.journal_file, paths.api_socket)
+    places = (paths.hosts_folder, paths.images_folder, paths.journal_file, paths.api_socket)
     assert all(place.is_relative_to(tmp_path) for place in places)
     assert paths.api_socket == tmp_path / "run" / "api.sock"
 

@@ -57,10 +57,6 @@ class PathSettings(Section, frozen=True, kw_only=True):
         return Path(self.images) if self.images else self.state_folder / "images"
 
     @property
-    def keys_folder(self) -> Path:
-        return self.state_folder / "keys"
-
-    @property
     def journal_file(self) -> Path:
         return self.state_folder / "journal.db"
 

@@ -38,6 +38,11 @@ def scripts() -> Scripts:
     return Scripts({file.name: file.read_text() for file in sorted(folder.glob("*.ipxe.j2"))})
 
 
+def agent() -> str:
+    """The agent's text, for the overlay: any live system can run it from there."""
+    return (shipped.netboot() / "agent" / "bootstrapd-agent").read_text()
+
+
 def setup(config: Config, book: HostBook, store: ImageStore, http_port: int) -> Setup:
     """All that is configured as one value. ConfigError: two hosts claim one identity."""
     return Setup(

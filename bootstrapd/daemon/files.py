@@ -80,10 +80,12 @@ class Files:
         writer: Writer,
         neighbour: Callable[[str], Mac | None],
         authorized_keys: Iterable[str] = (),
+        agent: str = "",
     ) -> None:
         self._appliance = appliance
         self._writer = writer
         self._neighbour = neighbour
+        self._agent = agent
         self._authorized_keys = "".join(f"{key}\n" for key in authorized_keys)
 
     def fetch(self, ask: FileAsk) -> Reply:
@@ -263,6 +265,7 @@ class Files:
             for path, text, mode in (
                 ("bootstrapd/server", f"{base}\n", 0o644),
                 ("bootstrapd/token", f"{token.secret}\n", 0o600),
+                ("bootstrapd/agent", self._agent, 0o755),
                 ("ssh/authorized_keys", self._authorized_keys, 0o600),
                 *FOR_THE_NIXOS_HOOK,
             )

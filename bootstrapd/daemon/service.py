@@ -83,7 +83,9 @@ class Daemon:
         self._watcher = netif.Watcher(self._on_links)
 
     def _answers(self, writer: Writer) -> Answers:
-        files = Files(self.appliance, writer, netif.neighbour, self._config.ssh.authorized_keys)
+        files = Files(
+            self.appliance, writer, netif.neighbour, self._config.ssh.authorized_keys, assemble.agent()
+        )
         admissions = Admissions(self.appliance, netif.neighbour, self._recorder.durable)
         return Answers(
             answer=self.appliance.answer,

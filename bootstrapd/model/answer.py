@@ -30,7 +30,7 @@ class Script(Decision, frozen=True, kw_only=True):
 class LocalDisk(Decision, frozen=True, kw_only=True):
     """Boot the machine's own disk. Firmware gets `program` (iPXE), whose script starts the disk (rule I15)."""
 
-    method: str  # profile's local_boot: "disk" | "cancel" | "silence"
+    method: str  # profile's local_boot: "disk" | "cancel" ("silence" is a Silence)
     program: str
     esp_label: str = "ESP"
 

@@ -34,7 +34,7 @@ class Gpu(Struct, frozen=True, kw_only=True):
 
 
 class Hardware(Struct, frozen=True, kw_only=True):
-    """A machine's inventory. Bounds are the API's (`edge/api`); junk identities are already "" here."""
+    """A machine's inventory, bounded here, a claim like all it says; `policy.admission.sane` cleans it."""
 
     nics: Annotated[tuple[Nic, ...], Meta(max_length=128)] = ()
     disks: Annotated[tuple[Disk, ...], Meta(max_length=1024)] = ()

@@ -85,7 +85,7 @@ class ProfileView(Struct, frozen=True, kw_only=True):
 
 
 class ImageView(Struct, frozen=True, kw_only=True):
-    """An image, the profiles that use it, and what is wrong with it ("" = nothing known)."""
+    """An image and the profiles that use it."""
 
     name: str
     kind: str = ""
@@ -97,7 +97,6 @@ class ImageView(Struct, frozen=True, kw_only=True):
     sha256: dict[str, str] = {}
     profiles: tuple[str, ...] = ()
     folder: str = ""
-    problem: str = ""
 
 
 class ListenerView(Struct, frozen=True, kw_only=True):

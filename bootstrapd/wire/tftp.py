@@ -18,12 +18,10 @@ RRQ, WRQ, DATA, ACK, ERROR, OACK = range(1, 7)
 
 # Codes of an ERROR packet (RFC 1350 appendix, RFC 2347).
 UNDEFINED, NOT_FOUND, ACCESS_VIOLATION, _DISK_FULL, ILLEGAL_OPERATION = range(5)
-OPTIONS_REFUSED: Final = 8
 
 HEADER_BYTES: Final = 4  # of DATA and ACK
 DEFAULT_BLKSIZE: Final = 512
 MIN_BLKSIZE: Final = 8  # RFC 2348
-MAX_BLKSIZE: Final = 65464
 MAX_WINDOWSIZE: Final = 65535  # RFC 7440
 
 Options = tuple[tuple[str, str], ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from builders import CLIENT, KEY, MAC, SERVER, STRANGER, World, ask, host, setup
+from builders import AGENT, CLIENT, KEY, MAC, SERVER, STRANGER, World, ask, host, setup
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,6 +49,7 @@ def test_N3_the_overlay_has_the_token_the_keys_and_what_the_nixos_hook_wants(wor
     assert files["bootstrapd/server"] == "http://10.77.0.2\n"
     assert re.fullmatch(r"[0-9a-f]{32}\n", files["bootstrapd/token"])
     assert files["ssh/authorized_keys"] == KEY + "\n"
+    assert files["bootstrapd/agent"] == AGENT
     assert any(path.startswith("ssh/ssh_host_") for path in files)
     assert any(path.endswith(".json") for path in files)
     assert "PRIVATE" not in "".join(files.values())
