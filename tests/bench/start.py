@@ -6,13 +6,14 @@ import contextlib
 import os
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from tests.bench.appliance import HOSTS, SERVER_CORE, mac_of, serving
+from tests.bench.appliance import HOSTS, SERVER_CORE, mac_of, make_state, serving
 from tests.bench.rows import Row
 
 ROUNDS: Final = 7
@@ -20,6 +21,22 @@ PORTS: Final = ("--dhcp-port", "16067", "--pxe-port", "14011", "--tftp-port", "1
 
 
 def measure() -> dict[str, Row]:
+    """The start, and `cli_list_s`: `hosts list` of all hosts without a daemon, beside Python doing nothing."""
+    with tempfile.TemporaryDirectory(prefix="bootstrapd-bench-") as folder:
+        make_state(Path(folder))
+        listing = ("-m", "bootstrapd.cli", "hosts", "list", "--json", "--state", folder)
+        pairs = [(_seconds(*listing), _seconds("-c", "")) for _ in range(ROUNDS)]
+    ours, peer = (statistics.median(side) for side in zip(*pairs, strict=True))
+    return {**_starts(), "cli_list_s": Row(ours, peer, "python -c ''", "s")}
+
+
+def _seconds(*argv: str) -> float:
+    began = time.monotonic()
+    subprocess.run([sys.executable, *argv], check=True, capture_output=True)
+    return time.monotonic() - began
+
+
+def _starts() -> dict[str, Row]:
     """`start_s`: from exec to serving, median of 7, alternating; `start_rss_mb` just after."""
     ours: list[float] = []
     peer: list[float] = []

@@ -14,7 +14,6 @@ from tests.bench.start import peer_weight_mb
 PORTS: Final = ("--dhcp-port", "16067", "--pxe-port", "14011", "--tftp-port", "16069", "--http-port", "18080")
 STRANGERS: Final = 100_000
 CHUNK: Final = 200
-BAR_MB: Final = 80
 
 
 def measure() -> dict[str, Row]:
