@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import re
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -36,6 +37,7 @@ Sent = Callable[[FileAsk, Reply, bool], None]
 BACKLOG: Final = 256
 
 _METHODS: Final = {"GET": "http.get", "HEAD": "http.head", "POST": "http.post"}
+_SECRET: Final = re.compile(r"(overlay/[0-9a-f]{4})[0-9a-f]*", re.IGNORECASE)
 _BLAME: Final = ((WireError, 400), (ConfigError, 400), (RefusedError, 409), (EdgeError, 503))
 _WHY_NOT: Final = {
     errno.EADDRINUSE: "is taken, `ss -ltnp 'sport = :{port}'` says by whom",
@@ -99,6 +101,7 @@ class HttpServer:
         connection = request.protocol
         assert isinstance(connection, Connection)
         connection.has_asked()
+        connection.has_begun()  # as many requests as came in one packet begin one after the other
         self._counters[_METHODS.get(request.method, "http.other")] += 1
         try:
             response = await self._answer(request)
@@ -112,9 +115,11 @@ class HttpServer:
             "http.answered",
             client=request.remote,
             method=request.method,
-            path=request.raw_path,
+            path=_shown(request.raw_path),
             status=response.status,
         )
+        if request.protocol.transport is not None:
+            connection.has_answered()
         return response
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -191,7 +196,7 @@ class HttpServer:
             self._sent(ask, reply, is_complete)
         except Exception:
             self._counters["http.hook_failed"] += 1
-            log.exception("http.hook_failed", path=ask.path)
+            log.exception("http.hook_failed", path=_shown(ask.path))
 
     async def _post(self, request: web.BaseRequest, post: Post) -> web.StreamResponse:
         limit = self._limits.body_bytes
@@ -217,7 +222,7 @@ class HttpServer:
     async def _failed(self, request: web.BaseRequest, error: Exception) -> web.StreamResponse:
         status = next((status for kind, status in _BLAME if isinstance(error, kind)), 500)
         if status == 500:
-            log.error("http.bug", method=request.method, path=request.raw_path, exc_info=error)
+            log.error("http.bug", method=request.method, path=_shown(request.raw_path), exc_info=error)
         if request.writer.output_size:  # half an answer has gone: only cutting it off is honest
             raise ConnectionResetError("failed in mid-answer") from error
         why = "a bug of ours; see the appliance's log" if status == 500 else str(error)
@@ -225,6 +230,11 @@ class HttpServer:
             return await send(request, status, line(why), TEXT)
         code = error.code if isinstance(error, RefusedError) else type(error).__name__
         return await send(request, status, encode(Failure(error=why, code=code)), JSON)
+
+
+def _shown(path: str) -> str:
+    """The path without what only one machine may know: who can read the log is not to fetch its overlay."""
+    return _SECRET.sub(r"\1…", path)
 
 
 def _listen(address: str, ports: Sequence[int]) -> socket.socket:

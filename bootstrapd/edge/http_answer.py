@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import stat
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import BinaryIO, Final
@@ -15,6 +14,7 @@ from typing import BinaryIO, Final
 from aiohttp import web
 
 from bootstrapd.edge.http_connection import SERVER
+from bootstrapd.edge.regular import open_regular
 from bootstrapd.model import FileReply, TextReply
 
 # By the end of the name, before the reply's own type: edk2 refuses what neither tells it (H8).
@@ -34,9 +34,12 @@ SLICE: Final = 16 << 20  # bytes of a file, before others get their turn
 
 def open_file(reply: FileReply) -> tuple[BinaryIO, int, str]:
     """The file, its size and its tag: the sha256 where known. OSError: not there, or not what was said."""
-    file = reply.path.open("rb", buffering=0)
+    try:
+        file = open_regular(reply.path)
+    except ValueError as error:
+        raise OSError(str(error)) from None
     info = os.fstat(file.fileno())
-    if not stat.S_ISREG(info.st_mode) or reply.size not in (-1, info.st_size):
+    if reply.size not in (-1, info.st_size):
         file.close()
         raise OSError(f"expected a file of {reply.size} bytes, found {info.st_size}: replaced or cut short")
     return file, info.st_size, f'"{reply.etag or f"{info.st_mtime_ns:x}-{info.st_size:x}"}"'

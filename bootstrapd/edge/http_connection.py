@@ -35,7 +35,7 @@ class Limits:
     connections: int = 512
     connections_per_client: int = 64
     request_s: float = 10.0  # from connecting to the end of the first request's head
-    idle_s: float = 60.0  # between requests, and for the head of a later one
+    idle_s: float = 15.0  # between requests, and for the head of a later one
     body_s: float = 20.0
     body_bytes: int = 256 * 1024
     stalled_s: float = 60.0  # for a peer to take the next byte
@@ -54,6 +54,7 @@ class Connections:
         self.limits = limits
         self.counters = counters
         self.open: Counter[str] = Counter()  # by the client's address
+        self.idle: dict[Connection, None] = {}  # answered and silent since, the longest first
         self._manager = web.Server(handle)
 
     def accept(self) -> Connection:
@@ -66,9 +67,21 @@ class Connections:
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
     def may_enter(self, client: str) -> bool:
-        """Is there room for one more from this address?"""
+        """Whether there is room for one more from this address, or room was made for it."""
         limits = self.limits
-        return self.open.total() < limits.connections and self.open[client] < limits.connections_per_client
+        if self.open[client] >= limits.connections_per_client:
+            return False
+        return self.open.total() < limits.connections or self._crowd_out()
+
+    def _crowd_out(self) -> bool:
+        """End the longest idle connection of the client that has the most: nothing is lost but a handshake."""
+        if not self.idle:
+            return False
+        doomed = max(self.idle, key=lambda connection: self.open[connection.client])
+        self.counters["http.crowded_out"] += 1
+        doomed.has_begun()
+        doomed.force_close()
+        return True
 
     def leave(self, client: str) -> None:
         """One connection less; addresses without any do not pile up."""
@@ -93,21 +106,21 @@ class Connection(web.RequestHandler):
         }
         super().__init__(manager, loop=asyncio.get_running_loop(), **options)
         self._connections = connections
-        self._client = ""
+        self.client = ""
         self._is_welcome = False
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         connections = self._connections
-        self._client = transport.get_extra_info("peername")[0]
-        self._is_welcome = connections.may_enter(self._client)
+        self.client = transport.get_extra_info("peername")[0]
+        self._is_welcome = connections.may_enter(self.client)
         if not self._is_welcome:
             connections.counters["http.refused.too_many"] += 1
             transport.write(FULL)
             transport.close()
             return
-        connections.open[self._client] += 1
+        connections.open[self.client] += 1
         super().connection_made(transport)
         loop = asyncio.get_running_loop()
         self._deadline = loop.call_later(connections.limits.request_s, self._never_asked)
@@ -115,9 +128,22 @@ class Connection(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         if not self._is_welcome:
             return
-        self._connections.leave(self._client)
+        self._connections.leave(self.client)
+        self.has_begun()
         self.has_asked()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self.has_begun()
+        super().data_received(data)
+
+    def has_begun(self) -> None:
+        """The next request, or part of it, is here: the connection is not idle any more."""
+        self._connections.idle.pop(self, None)
+
+    def has_answered(self) -> None:
+        """Nothing is owed to the peer until it asks again."""
+        self._connections.idle[self] = None
 
     def has_asked(self) -> None:
         """The first request's head is in: from here on aiohttp's keep-alive timer watches."""
@@ -142,7 +168,7 @@ class Connection(web.RequestHandler):
             self.force_close()
             raise exc
         self._connections.counters["http.refused.bad_request"] += 1
-        log.debug("http.bad_request", client=self._client, status=status, message=message)
+        log.debug("http.bad_request", client=self.client, status=status, message=message)
         headers = {"Content-Length": "12", "Content-Type": "text/plain", "Server": SERVER}
         response = web.Response(status=400, body=b"bad request\n", headers=headers)
         response.force_close()

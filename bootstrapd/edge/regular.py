@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import stat
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 
-def open_regular(path: str | Path) -> BinaryIO:
+def open_regular(path: str | Path) -> FileIO:
     """The file, to be read unbuffered. OSError, or ValueError with words for a person."""
     opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a FIFO waits without it
     if not stat.S_ISREG(os.fstat(opened).st_mode):
         os.close(opened)
         raise ValueError("is not a regular file")
-    return os.fdopen(opened, "rb", buffering=0)
+    return FileIO(opened, "rb")
 
 
 def read_regular(path: str | Path, max_bytes: int) -> bytes:

@@ -10,11 +10,12 @@ import random
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from bootstrapd.edge.http import HttpServer
 from bootstrapd.edge.http_connection import Limits
@@ -78,8 +79,10 @@ async def serving(folder: Path, **limits: Any) -> AsyncIterator[Serving]:
 
 
 @asynccontextmanager
-async def connection(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    reader, writer = await asyncio.open_connection(HOST, port)
+async def connection(
+    port: int, address: str = HOST
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection(HOST, port, local_addr=(address, 0))
     try:
         yield reader, writer
     finally:
@@ -201,6 +204,56 @@ async def test_one_client_has_so_many_connections_and_no_more(tmp_path: Path) ->
 async def test_the_whole_listener_has_a_bound_too(tmp_path: Path) -> None:
     async with serving(tmp_path, connections=1) as server, connection(server.port):
         assert (await converse(server.port, b"")).startswith(b"HTTP/1.1 503 ")
+
+
+async def test_idle_connections_do_not_shut_the_door(tmp_path: Path) -> None:
+    """The longest idle one of the client that has the most makes room; those at work and the others stay."""
+    async with serving(tmp_path, connections=4) as server, AsyncExitStack() as stack:
+        open_: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        for address in ("127.0.0.3", "127.0.0.2", "127.0.0.2", "127.0.0.2"):
+            open_.append(await stack.enter_async_context(connection(server.port, address)))
+            assert await ask(*open_[-1]) == b"#!ipxe\n"
+        assert await ask(*open_[1]) == b"#!ipxe\n"  # so that the second of that client is idle the longest
+        assert await server.still_serves()
+        assert server.counters["http.crowded_out"] == 1
+        assert await until_eof(open_[2][0]) == b""
+        for number in (0, 1, 3):
+            assert await ask(*open_[number]) == b"#!ipxe\n"
+
+
+async def test_connections_at_work_are_not_crowded_out(tmp_path: Path) -> None:
+    async with serving(tmp_path, connections=1) as server, connection(server.port) as (reader, writer):
+        writer.write(GET.replace(b"script", b"initrd"))
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), DEADLINE_S)
+        assert (await converse(server.port, b"")).startswith(b"HTTP/1.1 503 ")
+        body = await asyncio.wait_for(reader.readexactly(BIG_SIZE), DEADLINE_S)
+        assert hashlib.sha256(body).hexdigest() == server.digest
+        assert server.counters["http.crowded_out"] == 0
+
+
+async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    """The script, over a connection that stays open."""
+    writer.write(GET)
+    await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), DEADLINE_S)
+    return await asyncio.wait_for(reader.readexactly(len(b"#!ipxe\n")), DEADLINE_S)
+
+
+async def test_the_log_does_not_give_an_overlay_away(tmp_path: Path) -> None:
+    secret = "0123456789abcdef0123456789abcdef"
+    async with serving(tmp_path) as server:
+        server.replies[f"overlay/{secret}.cpio"] = TextReply(body=b"token", name="overlay")
+        with capture_logs() as logs:
+            await converse(server.port, LAST_GET.replace(b"script", f"overlay/{secret}.cpio".encode()))
+    assert [entry["path"] for entry in logs if entry["event"] == "http.answered"] == ["/overlay/0123….cpio"]
+    assert secret not in repr(logs)
+
+
+async def test_a_pipe_in_a_files_place_holds_nobody_up(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server:
+        os.mkfifo(tmp_path / "pipe")
+        server.replies["pipe"] = FileReply(path=tmp_path / "pipe", name="pipe")
+        assert (await converse(server.port, LAST_GET.replace(b"script", b"pipe"))).startswith(b"HTTP/1.1 404 ")
+        assert await server.still_serves()
 
 
 # Nonsense
