@@ -23,9 +23,6 @@ class Voice:
         self._minute = 0.0
         self._lines = 0
 
-    def info(self, event: str, **facts: object) -> None:
-        self._say(logging.INFO, event, facts)
-
     def warning(self, event: str, **facts: object) -> None:
         self._say(logging.WARNING, event, facts)
 

@@ -234,7 +234,7 @@ class Transfers:
         self._counters["tftp.retransmit"] += transfer.retransmits
         if outcome not in _EXPECTED:
             said = transfer.stopped_by.text if transfer.stopped_by else ""
-            self._voice.info("tftp.ended", client=ask.client, path=ask.path, outcome=str(outcome), said=said)
+            log.debug("tftp.ended", client=ask.client, path=ask.path, outcome=str(outcome), said=said)
         try:
             self._finished(ask, str(outcome))
         except Exception as error:  # noqa: BLE001 - whoever listens must not stop the server

@@ -182,21 +182,29 @@ async def test_half_a_rack_that_stops_reading(nbp: Path) -> None:
             client.socket.close()
 
 
-async def test_nobody_floods_the_log(nbp: Path) -> None:
+async def test_what_clients_do_is_never_more_than_debug(nbp: Path) -> None:
     async with serving({"snponly.efi": nbp}) as served, Client(served) as client:
         with capture_logs() as logs:
-            for number in range(1, 101):
-                await client.ask("snponly.efi", blksize=1000)
-                await client.send(Error(0, "again"))
-                await served.wait_for("tftp.aborted", number)
+            await client.ask("snponly.efi", blksize=1000)
+            await client.send(Error(0, "again"))
+            await served.wait_for("tftp.aborted")
+        assert [(entry["event"], entry["said"], entry["log_level"]) for entry in logs] == [
+            ("tftp.ended", "again", "debug")
+        ]
+
+
+async def test_nobody_floods_the_log(tmp_path: Path) -> None:
+    """A file of ours that is gone is worth a line, but clients ask for it as often as they like."""
+    async with serving({"gone": tmp_path / "gone"}) as served, Client(served) as client:
+        with capture_logs() as logs:
+            for _ in range(100):
+                assert await client.ask("gone") == Error(1, "File not found")
         assert len([entry for entry in logs if entry["log_level"] != "debug"]) == LINES_A_MINUTE
         assert served.counters["tftp.unlogged"] == 100 - LINES_A_MINUTE
         served.clock.now += 60
         with capture_logs() as logs:
-            await client.ask("snponly.efi", blksize=1000)
-            await client.send(Error(0, "once more"))
-            await served.wait_for("tftp.aborted", 101)
-        assert [entry["said"] for entry in logs] == ["once more"]
+            await client.ask("gone")
+        assert logs[0]["event"] == "tftp.unreadable"
 
 
 def assert_nothing_is_left(served: Served) -> None:
