@@ -139,7 +139,7 @@ def damaged(path: Path, what: str) -> DamagedError:
     return DamagedError(
         f"journal {path} is damaged: {what}. Restore it from a backup; or start without its history "
         f"(hosts and images stay, machines are recorded anew when they next ask, and which of them were ready "
-        f"is not known any more: mark them again, or they are installed anew when they next ask): "
+        f"is not known any more: without `bootstrapd machines adopt MAC --host NAME --ready` they netboot): "
         f"mv {old} {aside} && rm -f {old}-wal {old}-shm"
     )
 
