@@ -62,7 +62,7 @@ def test_a_day_at_the_command_line(run: Run, state: Path) -> None:
     said = run("explain", OTHER, "--arch", "7", "--stage", "ipxe", "--door", "http", "--json")
     assert "I15" in json.loads(said.out)[0]["rule"]
 
-    assert run("machines", "forget", OTHER).code == 0
+    assert run("machines", "forget", OTHER, "--force").code == 0
     assert run("machines", "list").out == ""
     assert run("hosts", "remove", "node-1").code == 0
     assert json.loads(run("hosts", "list", "--json").out) == []
