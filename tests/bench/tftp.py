@@ -1,8 +1,8 @@
 """64 clients fetch a boot program of 1 MB by TFTP, beside dnsmasq (no windows) and atftpd (windowsize 16).
 
-Servers have core 0 and are measured in turns; the client is C (`tftp_clients.c`), on core 1. Ours is the whole
-`bootstrapd serve` with 3,000 hosts, each fetch another host's; `measure(target)` takes any other server.
-dnsmasq knows no TFTP port but 69, so this needs root; it listens on an own address of 127/8.
+Each server has a link of its own (a veth pair between two namespaces) and core 0, the client core 1; they are
+measured in turns. The client is C (`tftp_clients.c`). Ours is the whole `bootstrapd serve`, and each fetch is
+another host's.
 
     python -m tests.bench.tftp          a bare TftpServer in the appliance's place
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import os
 import random
 import statistics
@@ -19,15 +18,13 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import tftpy
-
-from tests.bench.appliance import CLIENT_CORE, SERVER_CORE, mac_of, serving
+from tests.bench.appliance import CLIENT_CORE, HOSTS, SERVER_CORE, mac_of, serving
 from tests.bench.rows import Row
 
 ROUNDS: Final = 7
@@ -36,26 +33,35 @@ CLIENTS: Final = 64
 BLKSIZE: Final = 1468
 FILE_BYTES: Final = 1_036_152  # shim's
 FILE: Final = "ipxe.efi"
-HOSTS: Final = 3000  # so that the loop guard has nothing to say about all these fetches
 PE_X86_64: Final = 0x8664
-PATIENCE_S: Final = 10.0
-
-PORTS: Final = ("--dhcp-port", "16067", "--pxe-port", "14011", "--tftp-port", "16069", "--http-port", "18080")
-BARE_PORT: Final = 16269
-DNSMASQ_ADDRESS: Final = "127.0.69.1"
-ATFTPD_PORT: Final = 16369
+SERVER: Final = "10.98.0.1"
+SERVER_MAC: Final = "52:54:00:fe:00:01"
+ROUTER: Final = "10.98.0.2"
+NETWORK: Final = "10.97.0"  # of the clients
 
 ROOT: Final = Path(__file__).parent.parent.parent
 SOURCE: Final = Path(__file__).parent / "tftp_clients.c"
 PROGRAM: Final = ROOT / "build" / "bench" / "tftp_clients"
 
 
+class Link(NamedTuple):
+    """A server's end and a client's end; both name their interface eth0."""
+
+    server: str
+    client: str
+
+    def serve(self, *command: str) -> list[str]:
+        return ["ip", "netns", "exec", self.server, "taskset", "-c", str(SERVER_CORE), *command]
+
+    def fetch(self, *command: str) -> list[str]:
+        return ["ip", "netns", "exec", self.client, "taskset", "-c", str(CLIENT_CORE), *command]
+
+
 class Target(NamedTuple):
     """A server to be loaded, and the names under which it has the file, the next one first."""
 
+    link: Link
     pid: int
-    address: str
-    port: int
     names: deque[str]
 
     def cpu_s(self) -> float:
@@ -71,19 +77,22 @@ class Turn(NamedTuple):
     cpu_s_per_gb: float
 
 
-def measure(ours: Target | None = None) -> dict[str, Row]:
+Contender = Callable[[Path], AbstractContextManager[Target]]
+
+
+def measure(ours: Contender | None = None) -> dict[str, Row]:
     """`tftp_w1_64` and `tftp_w16_64` in MB/s, and what a GB cost the server's core; medians of 7 rounds."""
     _build()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tftp-bench-")))
         content = _make_file(folder)
-        ours = ours or stack.enter_context(_appliance(folder))
+        target = stack.enter_context((ours or _appliance)(folder))
         rows: dict[str, Row] = {}
         for windowsize, name, peer in ((1, "dnsmasq", _dnsmasq), (16, "atftpd", _atftpd)):
             with peer(folder) as theirs:
-                for target in (ours, theirs):
-                    _check(target, content)
-                turns = [(_turn(ours, windowsize), _turn(theirs, windowsize)) for _ in range(ROUNDS)]
+                for each in (target, theirs):
+                    _check(each, folder, content)
+                turns = [(_turn(target, windowsize), _turn(theirs, windowsize)) for _ in range(ROUNDS)]
             rows |= _rows(windowsize, name, turns)
     return rows
 
@@ -103,29 +112,25 @@ def _turn(target: Target, windowsize: int) -> Turn:
     with tempfile.NamedTemporaryFile("w", suffix=".names") as names:
         names.write("".join(f"{name}\n" for name in target.names))
         names.flush()
-        command = [
-            "taskset",
-            "-c",
-            str(CLIENT_CORE),
-            str(PROGRAM),
-            target.address,
-            str(target.port),
-            names.name,
-        ]
-        command += [str(CLIENTS), str(BLKSIZE), str(windowsize), str(SECONDS)]
+        command = [str(PROGRAM), SERVER, "69", names.name, f"{NETWORK}.0"]
+        command += [str(number) for number in (CLIENTS, BLKSIZE, windowsize, SECONDS)]
         before = target.cpu_s()
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        done = subprocess.run(target.link.fetch(*command), check=True, stdout=subprocess.PIPE, text=True)
     received, warm_up, seconds, files, _stalls = map(float, done.stdout.split())
     target.names.rotate(-int(files))
     cost = (target.cpu_s() - before) / (received + warm_up)
     return Turn(received / seconds / 1e6, cost * 1e9)
 
 
-def _check(target: Target, content: bytes) -> None:
-    """An oracle of its own: the file arrives, byte by byte."""
-    arrived = io.BytesIO()
-    tftpy.TftpClient(target.address, target.port, {"blksize": BLKSIZE}).download(target.names[0], arrived)
-    assert arrived.getvalue() == content, f"port {target.port} sent something else"
+def _check(target: Target, folder: Path, content: bytes) -> None:
+    """By a client that others wrote: the file arrives, byte by byte. Waits until the server is there."""
+    arrived = folder / "arrived"
+    options = ["--interface", f"{NETWORK}.1", "--tftp-blksize", str(BLKSIZE), "-o", str(arrived)]
+    options += ["-m", "5", "--retry", "20", "--retry-delay", "1", "--retry-all-errors"]
+    url = f"tftp://{SERVER}/{target.names[0]}"
+    subprocess.run(target.link.fetch("curl", "-sS", *options, url), check=True)
+    if arrived.read_bytes() != content:
+        raise RuntimeError(f"{target.link.server} sent something else")
 
 
 def _build() -> None:
@@ -146,54 +151,79 @@ def _make_file(folder: Path) -> bytes:
 def _appliance(folder: Path) -> Iterator[Target]:
     config = folder / "config.toml"
     config.write_text(f'[nbp]\ndirs = ["{folder}"]\n')
-    with serving("lo", (*PORTS, "--config", str(config)), hosts=HOSTS) as appliance:
-        names = deque(f"nbp/{mac_of(number).replace(':', '-')}/{FILE}" for number in range(HOSTS))
-        yield Target(appliance.pid, "127.0.0.1", 16069, names)
+    with _link("ours") as link:
+        within = ("ip", "netns", "exec", link.server)
+        with serving("eth0", ("--config", str(config)), within=within) as appliance:
+            names = deque(f"nbp/{mac_of(number).replace(':', '-')}/{FILE}" for number in range(HOSTS))
+            yield Target(link, appliance.pid, names)
 
 
 @contextlib.contextmanager
-def _bare(folder: Path) -> Iterator[Target]:
-    """The server alone: `python -m tests.bench.tftp serve FOLDER`."""
-    with _running(sys.executable, "-m", "tests.bench.tftp", "serve", str(folder)) as pid:
-        yield _ready(Target(pid, "127.0.0.1", BARE_PORT, deque([FILE])))
+def _running(name: str, *command: str) -> Iterator[Target]:
+    with _link(name) as link:
+        process = subprocess.Popen(link.serve(*command), cwd=ROOT)
+        try:
+            yield Target(link, process.pid, deque([FILE]))
+        finally:
+            process.terminate()
+            process.wait(10)
 
 
-@contextlib.contextmanager
-def _dnsmasq(folder: Path) -> Iterator[Target]:
+def _bare(folder: Path) -> AbstractContextManager[Target]:
+    """The server alone: `serve` below."""
+    return _running("bare", sys.executable, "-m", "tests.bench.tftp", "serve", str(folder))
+
+
+def _dnsmasq(folder: Path) -> AbstractContextManager[Target]:
     options = ["--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--pid-file=", "--user=root"]
     options += ["--enable-tftp", f"--tftp-root={folder}", "--tftp-max=1000", "--log-facility=/dev/null"]
-    options += ["--bind-interfaces", f"--listen-address={DNSMASQ_ADDRESS}"]
-    with _running("dnsmasq", *options) as pid:
-        yield _ready(Target(pid, DNSMASQ_ADDRESS, 69, deque([FILE])))
+    options += ["--bind-interfaces", f"--listen-address={SERVER}"]
+    return _running("dnsmasq", "dnsmasq", *options)
+
+
+def _atftpd(folder: Path) -> AbstractContextManager[Target]:
+    options = [
+        "--daemon",
+        "--no-fork",
+        "--bind-address",
+        SERVER,
+        "--logfile",
+        "/dev/null",
+        "--maxthread",
+        "1000",
+    ]
+    return _running("atftpd", "atftpd", *options, str(folder))
 
 
 @contextlib.contextmanager
-def _atftpd(folder: Path) -> Iterator[Target]:
-    options = ["--daemon", "--no-fork", "--bind-address", "127.0.0.1", "--port", str(ATFTPD_PORT)]
-    options += ["--logfile", "/dev/null", "--maxthread", "1000", str(folder)]
-    with _running("atftpd", *options) as pid:
-        yield _ready(Target(pid, "127.0.0.1", ATFTPD_PORT, deque([FILE])))
-
-
-@contextlib.contextmanager
-def _running(*command: str) -> Iterator[int]:
-    process = subprocess.Popen(["taskset", "-c", str(SERVER_CORE), *command], cwd=ROOT)
+def _link(name: str) -> Iterator[Link]:
+    """Two namespaces and a cable between them. The clients are behind a router: on the link itself they would
+    have one MAC, and the appliance gives a machine's boot program to no other one.
+    """
+    link = Link(f"tftp{os.getpid()}-{name}-s", f"tftp{os.getpid()}-{name}-c")
     try:
-        yield process.pid
+        for place in link:
+            _ip("netns", "add", place)
+        veth = ("type", "veth", "peer", "eth0", "netns", link.client)
+        _ip("-n", link.server, "link", "add", "eth0", "address", SERVER_MAC, *veth)
+        _ip("-n", link.server, "address", "add", f"{SERVER}/16", "dev", "eth0")
+        _ip("-n", link.client, "address", "add", f"{ROUTER}/16", "dev", "eth0")
+        for number in range(1, CLIENTS + 1):
+            _ip("-n", link.client, "address", "add", f"{NETWORK}.{number}/32", "dev", "lo")
+        for place in link:
+            _ip("-n", place, "link", "set", "lo", "up")
+            _ip("-n", place, "link", "set", "eth0", "up")
+        # or the server would learn the clients' addresses from the client's ARP questions
+        _ip("-n", link.client, "neighbour", "add", SERVER, "lladdr", SERVER_MAC, "dev", "eth0")
+        _ip("-n", link.server, "route", "add", f"{NETWORK}.0/24", "via", ROUTER)
+        yield link
     finally:
-        process.terminate()
-        process.wait(10)
+        for place in link:
+            subprocess.run(("ip", "netns", "del", place), check=False, capture_output=True)
 
 
-def _ready(target: Target) -> Target:
-    """Once it listens."""
-    deadline = time.monotonic() + PATIENCE_S
-    port = f":{target.port:04X} "
-    while not any(port in line for line in Path("/proc/net/udp").read_text().splitlines()):
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"nobody listens on {target.address} port {target.port}")
-        time.sleep(0.01)
-    return target
+def _ip(*argv: str) -> None:
+    subprocess.run(("ip", *argv), check=True)
 
 
 async def serve(folder: Path) -> None:
@@ -205,7 +235,7 @@ async def serve(folder: Path) -> None:
         path = folder / ask.path
         return FileReply(path=path, name=ask.path) if path.is_file() else Nothing("no such file")
 
-    server = TftpServer("127.0.0.1", BARE_PORT, fetch, Counter())
+    server = TftpServer(SERVER, 69, fetch, Counter())
     await server.start()
     await asyncio.Event().wait()
 
@@ -219,8 +249,5 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["serve"]:
         asyncio.run(serve(Path(sys.argv[2])))
     else:
-        with tempfile.TemporaryDirectory(prefix="tftp-bench-") as name:
-            _make_file(Path(name))
-            with _bare(Path(name)) as bare:
-                for row, values in measure(bare).items():
-                    print(f"{row:24} {values.ours:8.2f} {values.peer:8.2f} {values.ratio:6.2f} {values.unit}")
+        for row, values in measure(_bare).items():
+            print(f"{row:24} {values.ours:8.2f} {values.peer:8.2f} {values.ratio:6.2f} {values.unit}")

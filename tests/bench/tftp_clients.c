@@ -1,10 +1,10 @@
 /* Many TFTP clients in one process, for tests/bench/tftp.py.
  *
- * usage: tftp_clients ADDRESS PORT NAMES CLIENTS BLKSIZE WINDOWSIZE SECONDS
+ * usage: tftp_clients ADDRESS PORT NAMES NETWORK CLIENTS BLKSIZE WINDOWSIZE SECONDS
  * Each client fetches one file after the other, taking the lines of the file NAMES in turn. Prints
  * "bytes warm-up-bytes seconds files stalls": payload received after and during a short warm-up, files asked for, and
  * how often a client had to repeat itself after 200 ms of silence. Windows are read with recvmmsg, so that the client is never
- * what limits a server. On 127/8 every client has an address of its own.
+ * what limits a server. Each has an address of its own, the first ones of NETWORK.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RRQ = 1, DATA = 3, ACK = 4, ERROR = 5, OACK = 6, BATCH = 64, MAX_CLIENTS = 4096, PACKET = 2048 };
+enum { RRQ = 1, DATA = 3, ACK = 4, ERROR = 5, OACK = 6, BATCH = 64, MAX_CLIENTS = 254, PACKET = 2048 };
 
 struct client {
 	int fd;
@@ -33,7 +33,8 @@ struct client {
 static struct sockaddr_in server;
 static char *names; /* each ends with a NUL */
 static char *next_name, *names_end;
-static int blksize, windowsize, is_loopback;
+static int blksize, windowsize;
+static uint32_t network;
 static uint64_t payload, files, stalls;
 static struct client clients[MAX_CLIENTS];
 static int epoll_fd;
@@ -99,8 +100,7 @@ static void ask(struct client *c)
 	c->fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
 	if (c->fd < 0)
 		die("socket");
-	if (is_loopback)
-		own.sin_addr.s_addr = htonl(0x7f000100 + (c - clients) + 1);
+	own.sin_addr.s_addr = htonl(network + (c - clients) + 1);
 	if (bind(c->fd, (void *)&own, sizeof own))
 		die("bind");
 	if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event))
@@ -222,18 +222,18 @@ static void say_goodbye(int count)
 int main(int argc, char **argv)
 {
 	struct epoll_event events[256];
-	if (argc != 8) {
-		fprintf(stderr, "usage: %s ADDRESS PORT NAMES CLIENTS BLKSIZE WINDOWSIZE SECONDS\n", argv[0]);
+	if (argc != 9) {
+		fprintf(stderr, "usage: %s ADDRESS PORT NAMES NETWORK CLIENTS BLKSIZE WINDOWSIZE SECONDS\n", argv[0]);
 		return 2;
 	}
 	server.sin_family = AF_INET;
 	server.sin_port = htons(atoi(argv[2]));
 	inet_pton(AF_INET, argv[1], &server.sin_addr);
-	is_loopback = ntohl(server.sin_addr.s_addr) >> 24 == 127;
-	int count = atoi(argv[4]);
-	blksize = atoi(argv[5]);
-	windowsize = atoi(argv[6]);
-	double seconds = atof(argv[7]);
+	network = ntohl(inet_addr(argv[4]));
+	int count = atoi(argv[5]);
+	blksize = atoi(argv[6]);
+	windowsize = atoi(argv[7]);
+	double seconds = atof(argv[8]);
 	if (count < 1 || count > MAX_CLIENTS || blksize + 4 > PACKET)
 		return 2;
 	read_names(argv[3]);
