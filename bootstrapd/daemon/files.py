@@ -11,6 +11,8 @@ import stat
 from collections.abc import Callable, Iterable
 from typing import Final, assert_never
 
+from msgspec.structs import replace
+
 from bootstrapd.daemon.appliance import NBP_WITHOUT_SCRIPT, WITHOUT_SCRIPT, Appliance, of
 from bootstrapd.daemon.writer import PROBE, Writer
 from bootstrapd.errors import ConfigError
@@ -60,6 +62,7 @@ TOO_MANY_BOOTS: Final = Script(
     rule="Safety 4",
     reason="too many of its boots are under way at once; a token is free again within 15 minutes",
 )
+OF_A_MACHINE: Final = (routes.MachineScript, routes.MachineStub, routes.BootProgram)
 FETCHES_BEFORE_A_WORD: Final = 2
 SAME_ATTEMPT_S: Final = 2.0  # no machine powers on, fails and asks again so fast: a repeat on the wire
 
@@ -91,11 +94,9 @@ class Files:
     def fetch(self, ask: FileAsk) -> Reply:
         """The reply to a TFTP read request, a GET or a HEAD. Whatever the path is, this does not raise."""
         route = self._resolve(ask)
-        if isinstance(route, routes.MachineScript | routes.MachineStub | routes.BootProgram):
-            stranger = self._not_itself(ask, route.mac)
-            if stranger is not None:
-                self._appliance.counters[f"{ask.door}.refused.not_itself"] += 1
-                return Nothing(f"{route.mac} is asked for by {ask.client}, which is {stranger}")
+        if isinstance(route, OF_A_MACHINE) and not self._is_itself(ask, route.mac):
+            self._appliance.counters[f"{ask.door}.looked_at_by_another"] += 1
+            ask = replace(ask, is_probe=True)
         match route:
             case None:
                 return Nothing(f"there is no {ask.path!r} here")
@@ -118,7 +119,7 @@ class Files:
         """The whole file went out: the boot is one step further."""
         route = self._resolve(ask)
         match route:
-            case routes.BootProgram(mac, file) if self._not_itself(ask, mac) is None:
+            case routes.BootProgram(mac, file) if self._is_itself(ask, mac):
                 self._program_sent(ask, mac, file)
             case routes.ImageFile(image, file):
                 self._image_sent(ask, image, file)
@@ -128,19 +129,18 @@ class Files:
     def _resolve(self, ask: FileAsk) -> routes.Resolved | None:
         return routes.resolve(ask.path, lambda: self._neighbour(ask.client))
 
-    def _not_itself(self, ask: FileAsk, mac: Mac) -> Mac | None:
-        """Who really asks, where the neighbour table knows it and it is no NIC of the machine asked for.
+    def _is_itself(self, ask: FileAsk, mac: Mac) -> bool:
+        """Whether a machine asks for itself, as far as the neighbour table knows; a routed client is in none.
 
-        Without, anybody on the link could have a machine's token, or use up its tries. A routed client has no
-        entry and is believed; `bootstrapd explain` shows a person what a machine would get.
+        Anybody else on the link is shown the same, as by HEAD: without a token, and with nothing changed by it.
+        Else anybody could register as the machine, or use up its tries.
         """
         seen = self._neighbour(ask.client)
         if seen is None or seen == mac:
-            return None
+            return True
         machine = self._appliance.registry.find(mac)
         owner = self._appliance.setup.index.by_mac.get(mac)
-        own = {*(machine.macs if machine else ()), *(owner.macs if owner else ())}
-        return None if seen in own else seen
+        return seen in (machine.macs if machine else ()) or seen in (owner.macs if owner else ())
 
     def _judge(
         self, ask: FileAsk, mac: Mac, stage: Stage, arch: Arch | None = None
@@ -252,6 +252,8 @@ class Files:
 
     def _overlay(self, ask: FileAsk, key: str) -> Reply:
         """This boot's extra initrd; only for the address that got the script, while its token lives."""
+        if key == PROBE.overlay:
+            return TextReply(body=cpio.build(()), name="overlay.cpio", content_type="application/octet-stream")
         found = self._appliance.registry.overlay(key)
         if found is None or found[1].expires <= self._appliance.chance.now():
             return Nothing("there is no such overlay, or its 15 minutes are over: boot again")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 from builders import CLIENT, MAC, OTHER_MAC, SERVER, STRANGER, World, ask, host, setup
+from msgspec.structs import replace
 
 from bootstrapd.daemon.explain import explain
+from bootstrapd.daemon.writer import PROBE
 from bootstrapd.model import (
     ARCHES,
     Adopted,
@@ -20,6 +22,7 @@ from bootstrapd.model import (
     Stage,
     TextReply,
 )
+from bootstrapd.wire import cpio
 
 DOORS = (
     "dhcp firmware",
@@ -189,14 +192,19 @@ def test_renaming_a_ready_host_leaves_it_ready() -> None:
 
 
 @pytest.mark.parametrize("path", ["boot/{mac}.ipxe", "nbp/{mac}/snponly.efi", "nbp/{mac}/autoexec.ipxe"])
-def test_a_neighbour_cannot_ask_for_another_machine(path: str) -> None:
-    """No token for it, no fetch counted against it (I11); a routed client has no neighbour entry."""
+def test_a_neighbour_sees_another_machines_files_and_changes_nothing(path: str) -> None:
+    """No token of it, no fetch counted against it (I11): as by HEAD. `bootstrapd probe --mac` lives on that."""
     world = World(setup(host()))
     world.neighbours["10.77.0.66"] = STRANGER
     asked = FileAsk(door=Door.HTTP, path=path.format(mac=MAC.hexhyp), server=SERVER, client="10.77.0.66")
     reply = world.files.fetch(asked)
     world.files.fetched(asked)
-    assert isinstance(reply, Nothing)
-    assert "10.77.0.66" in reply.reason
+    assert not isinstance(reply, Nothing)
     assert world.told == []
-    assert world.counters["http.refused.not_itself"] == 1
+    assert world.counters["http.looked_at_by_another"] == 1
+    if isinstance(reply, TextReply) and path.startswith("boot"):
+        assert f"/overlay/{PROBE.overlay}.cpio".encode() in reply.body
+        looked = replace(asked, path=f"overlay/{PROBE.overlay}.cpio")
+        overlay = world.files.fetch(looked)
+        assert isinstance(overlay, TextReply)
+        assert cpio.parse(overlay.body) == []

@@ -119,7 +119,9 @@ def test_head_makes_no_token_and_tells_nothing(world: World) -> None:
     text = script(world, is_probe=True)
     assert overlay_path(text) == "/overlay/" + "0" * 32 + ".cpio"
     assert world.events() == before
-    assert isinstance(get(world, overlay_path(text)), Nothing)
+    empty = get(world, overlay_path(text))
+    assert isinstance(empty, TextReply)
+    assert cpio.parse(empty.body) == []
 
 
 def test_T4_T6_a_hosts_caps_go_with_its_program(world: World) -> None:
