@@ -46,7 +46,11 @@ def judge(
         return Refusal("TOKEN_SPENT", f"the token was used before, now by {caller.address}: a copy or a replay")
     macs = {*machine.macs, *(host.macs if host else ())}
     if not _is_at_home(caller, token, macs):
-        behind = f"{caller.mac}, no NIC of this machine" if caller.mac else "another network"
+        behind = (
+            f"{caller.mac}, no NIC of this machine as far as its host.toml says: add it to [match] mac if it is one"
+            if caller.mac
+            else "another network"
+        )
         return Refusal("WRONG_ADDRESS", f"the script went to {token.address}; {caller.address} is {behind}")
     if _mac(registration.boot_mac) not in macs:
         return Refusal(
