@@ -47,7 +47,7 @@ def judge(
     macs = {*machine.macs, *(host.macs if host else ())}
     if not _is_at_home(caller, token, macs):
         behind = (
-            f"{caller.mac}, no NIC of this machine as far as its host.toml says: add it to [match] mac if it is one"
+            f"{caller.mac}, no NIC that its host.toml names: add it to [match] mac if it is one of this machine"
             if caller.mac
             else "another network"
         )
