@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bootstrapd.cli.hosts import STANDING
-from bootstrapd.edge import hostdir_edit
+from bootstrapd.edge import folders, hostdir_edit
 from bootstrapd.model import State
 
 from .conftest import DEADLINE_S, MAC, FakeCore, Run, process
@@ -137,7 +137,7 @@ def test_a_host_that_came_while_we_looked_is_seen(
     run: Run, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What three at once show by luck only: the folder is looked at again once nobody else can change it."""
-    real = hostdir_edit.make_folder
+    real = folders.make_folder
 
     def meanwhile(folder: Path) -> None:
         real(folder)
