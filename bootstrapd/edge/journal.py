@@ -28,6 +28,7 @@ from bootstrapd.model import AnyEvent
 log = structlog.get_logger(__name__)
 
 BATCH: Final = 1000
+GATHER_S: Final = 0.005  # a rack that is switched on: one commit for what comes together, not one each
 WAITING_MAX: Final = 100_000
 RETRY_FIRST_S: Final = 0.1
 RETRY_MAX_S: Final = 5.0
@@ -120,6 +121,8 @@ class Journal:
         """What waits, once something does; empty when the journal closes and nothing waits any more."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing.is_set())
+        self._closing.wait(GATHER_S)
+        with self._changed:
             return list(islice(self._waiting, BATCH))
 
     def _write(self, batch: list[Waiting]) -> bool:
