@@ -6,6 +6,7 @@ import os
 import secrets
 import time
 from collections import Counter
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -26,6 +27,7 @@ from bootstrapd.policy.match import index
 if TYPE_CHECKING:
     from bootstrapd.policy.render import Scripts
 
+NEIGHBOURS: Final = 4096
 NOBODYS_ADDRESS: Final = "192.0.2.1"  # RFC 5737
 
 
@@ -64,6 +66,24 @@ def chance() -> Chance:
         new_id=new_id,
         new_secret=lambda: secrets.token_hex(16),
     )
+
+
+def remembered(ask: Callable[[str], Mac | None], now: Callable[[], float]) -> Callable[[str], Mac | None]:
+    """`ask`, asked once a second at most for each address: a boot asks the kernel's table dozens of times."""
+    known: dict[str, tuple[Mac | None, float]] = {}
+
+    def neighbour(address: str) -> Mac | None:
+        at = now()
+        found = known.get(address)
+        if found is not None and at < found[1]:
+            return found[0]
+        if len(known) >= NEIGHBOURS:
+            known.clear()
+        mac = ask(address)
+        known[address] = (mac, at + 1.0)
+        return mac
+
+    return neighbour
 
 
 def new_id() -> str:

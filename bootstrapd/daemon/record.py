@@ -7,6 +7,7 @@ its own measure; while more comes than that, the log has one line a minute with 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -52,7 +53,9 @@ FROM_THE_WIRE: Final = (
 
 
 class JournalLike(Protocol):
-    def append(self, event: AnyEvent) -> asyncio.Future[None]: ...
+    def append(self, event: AnyEvent, *, can_wait: bool = False) -> asyncio.Future[None]: ...
+
+    def hurry(self) -> None: ...
 
 
 class Recorder:
@@ -83,12 +86,12 @@ class Recorder:
         if isinstance(event, FROM_THE_WIRE) and not self._bucket(event.machine, is_stranger).take(event.at):
             self._flood(event.at)
             return
-        self._last = self._journal.append(event)
+        self._last = self._journal.append(event, can_wait=True)
         self._last.add_done_callback(_retrieved)
         if isinstance(event, TokenIssued):
             return
         self._publish(transition)
-        if not is_stranger or event.at >= self._quiet_until:
+        if log.is_enabled_for(logging.INFO) and (not is_stranger or event.at >= self._quiet_until):
             _say(transition, host)
 
     def _bucket(self, machine: str, is_stranger: bool) -> Bucket:
@@ -100,6 +103,7 @@ class Recorder:
     async def durable(self) -> None:
         """Returns when everything recorded so far is on disk; EdgeError when it cannot be."""
         if self._last is not None:
+            self._journal.hurry()
             await asyncio.shield(self._last)
 
     def _flood(self, now: float) -> None:

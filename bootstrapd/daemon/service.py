@@ -83,9 +83,8 @@ class Daemon:
         self._watcher = netif.Watcher(self._on_links)
 
     def _answers(self, writer: Writer) -> Answers:
-        files = Files(
-            self.appliance, writer, netif.neighbour, self._config.ssh.authorized_keys, assemble.agent()
-        )
+        neighbour = assemble.remembered(netif.neighbour, self.appliance.chance.now)
+        files = Files(self.appliance, writer, neighbour, self._config.ssh.authorized_keys, assemble.agent())
         admissions = Admissions(self.appliance, netif.neighbour, self._recorder.durable)
         return Answers(
             answer=self.appliance.answer,

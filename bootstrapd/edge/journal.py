@@ -28,7 +28,7 @@ from bootstrapd.model import AnyEvent
 log = structlog.get_logger(__name__)
 
 BATCH: Final = 1000
-GATHER_S: Final = 0.005  # a rack that is switched on: one commit for what comes together, not one each
+GATHER_S: Final = 0.1  # a rack that is switched on: a commit for what comes together, not one each
 WAITING_MAX: Final = 100_000
 RETRY_FIRST_S: Final = 0.1
 RETRY_MAX_S: Final = 5.0
@@ -46,6 +46,7 @@ class Journal:
         self._waiting: deque[Waiting] = deque()
         self._changed = threading.Condition()
         self._closing = threading.Event()
+        self._hurry = threading.Event()
         self._thread: threading.Thread | None = None
 
     @property
@@ -71,8 +72,15 @@ class Journal:
         """Every event ever written, in order; DamagedError at the first that cannot be read."""
         return journal_file.read(self.path)
 
-    def append(self, event: AnyEvent) -> asyncio.Future[None]:
-        """Queue the event; its future resolves once it is on disk, or fails (EdgeError) if it never will be."""
+    def hurry(self) -> None:
+        """Somebody waits for what was appended: commit it now."""
+        self._hurry.set()
+
+    def append(self, event: AnyEvent, *, can_wait: bool = False) -> asyncio.Future[None]:
+        """Queue the event; its future resolves once it is on disk, or fails (EdgeError) if it never will be.
+
+        `can_wait`: GATHER_S at most, unless somebody is in a `hurry`: it shares its commit with others.
+        """
         future = asyncio.get_running_loop().create_future()
         if self._closing.is_set() or not self._thread or not self._thread.is_alive():
             future.set_exception(EdgeError(f"journal {self.path} is closed"))
@@ -82,6 +90,8 @@ class Journal:
             with self._changed:
                 self._waiting.append((journal_file.row(event), future))
                 self._changed.notify()
+            if not can_wait:
+                self.hurry()
         return future
 
     async def close(self) -> None:
@@ -90,6 +100,7 @@ class Journal:
             return
         with self._changed:
             self._closing.set()
+            self._hurry.set()
             self._changed.notify()
         await asyncio.to_thread(self._thread.join)
         self._db.close()
@@ -121,7 +132,8 @@ class Journal:
         """What waits, once something does; empty when the journal closes and nothing waits any more."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing.is_set())
-        self._closing.wait(GATHER_S)
+        self._hurry.wait(GATHER_S)
+        self._hurry.clear()
         with self._changed:
             return list(islice(self._waiting, BATCH))
 
