@@ -86,7 +86,7 @@ class Recorder:
         if isinstance(event, FROM_THE_WIRE) and not self._bucket(event.machine, is_stranger).take(event.at):
             self._flood(event.at)
             return
-        self._last = self._journal.append(event, can_wait=True)
+        self._last = self._journal.append(event, can_wait=not isinstance(event, TokenIssued))
         self._last.add_done_callback(_retrieved)
         if isinstance(event, TokenIssued):
             return
