@@ -37,6 +37,7 @@ from bootstrapd.policy.machine import TOKEN_LIFE_S, Boot, Machine, Token, line, 
 
 STRANGERS: Final = 4096
 MACS_A_MACHINE: Final = 64  # claims by UUID or inventory cannot make a record grow without end
+SPENT_A_MACHINE: Final = 32  # nor can registering in a loop: each makes room for a fresh token
 GUARD_WINDOW_S: Final = 120.0
 GUARD_FETCHES: Final = 6
 HOLD_S: Final = 600.0
@@ -106,7 +107,17 @@ class Registry:
 
     def drop_tokens(self, machine: Machine, now: float) -> None:
         """Forget the machine's expired tokens."""
-        for token in [token for token in machine.tokens if token.expires <= now]:
+        self._drop(machine, [token for token in machine.tokens if token.expires <= now])
+
+    def spend(self, machine: Machine, token: Token, by: str) -> None:
+        """The token is used up. The latest spent ones stay, at the end, for a repeat of theirs."""
+        machine.tokens.remove(token)
+        machine.tokens.append(token)
+        token.spent_by = by
+        self._drop(machine, [token for token in machine.tokens if token.spent_by][:-SPENT_A_MACHINE])
+
+    def _drop(self, machine: Machine, tokens: list[Token]) -> None:
+        for token in tokens:
             machine.tokens.remove(token)
             self.by_token.pop(token.secret, None)
             self.by_overlay.pop(token.overlay, None)
@@ -155,9 +166,7 @@ class Registry:
                 del self.by_mac[mac]
         if self.by_host.get(machine.host) is machine:
             del self.by_host[machine.host]
-        for token in machine.tokens:
-            self.by_token.pop(token.secret, None)
-            self.by_overlay.pop(token.overlay, None)
+        self._drop(machine, list(machine.tokens))
 
 
 def _boot_asked(registry: Registry, machine: Machine, event: BootAsked) -> None:
@@ -221,7 +230,8 @@ def _registered(registry: Registry, machine: Machine, event: Registered) -> None
         registry.add_mac(machine, mac)
     for token in machine.tokens:
         if token_id(token.secret) == event.token_id:
-            token.spent_by = spender(event.address, event.host_key)
+            registry.spend(machine, token, spender(event.address, event.host_key))
+            break
     mark(machine, "registered", event.at, event.address)
 
 

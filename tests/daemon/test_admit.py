@@ -10,6 +10,7 @@ import pytest
 from builders import CLIENT, KEY, MAC, OTHER_MAC, SERVER, STRANGER, World, ask, host, registration, setup
 
 from bootstrapd.model import Door, FileAsk, Hardware, Nic, State, TextReply, encode
+from bootstrapd.policy.registry import SPENT_A_MACHINE
 from bootstrapd.wire import cpio
 
 ELSEWHERE = "192.168.9.9"
@@ -76,6 +77,28 @@ async def test_a_spent_token_is_refused_and_is_an_event(world: World) -> None:
     reason = await refused(world, registration(secret), "TOKEN_SPENT", client="10.77.0.66")
     assert "10.77.0.66" in reason
     assert world.events()[-1] == "Refused"
+
+
+async def test_registering_in_a_loop_grows_nothing_and_locks_out_nobody(world: World) -> None:
+    for _ in range(2 * SPENT_A_MACHINE):
+        assert (await post(world, registration(token(world))))[0] == 200
+    body = registration(token(world))
+    assert (await post(world, body))[0] == 200
+    registry = world.appliance.registry
+    kept = registry.machines[MAC.hex].tokens
+    assert len(kept) == len(registry.by_token) == len(registry.by_overlay) == SPENT_A_MACHINE
+    events = len(world.events())
+    assert (await post(world, body))[0] == 200  # its answer was lost
+    assert len(world.events()) == events
+    assert (await post(world, registration(token(world))))[0] == 200
+
+
+async def test_a_token_from_before_many_others_may_still_be_repeated(world: World) -> None:
+    first = registration(token(world))
+    for _ in range(SPENT_A_MACHINE):
+        await post(world, registration(token(world)))
+    assert (await post(world, first))[0] == 200
+    assert (await post(world, first))[0] == 200
 
 
 async def test_another_network_is_refused(world: World) -> None:
