@@ -21,6 +21,7 @@ from bootstrapd.config.tables import GpuTable, HostTable, ProfileTable, Requires
 from bootstrapd.errors import ConfigError
 from bootstrapd.model import (
     ARCHES,
+    IMAGE_PATTERN,
     DiskSelector,
     Host,
     HostBook,
@@ -34,8 +35,8 @@ from bootstrapd.model import (
 )
 
 _HOST_NAME: Final = re.compile(r"(?!(?:profiles|layouts)\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_IMAGE: Final = re.compile(kinds.IMAGE)
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_IMAGE: Final = re.compile(IMAGE_PATTERN)
+_NAME: Final = re.compile(kinds.NAME)
 _CPUS: Final = frozenset(arch.cpu for arch in ARCHES.values())
 _POWERS: Final = {unit: power for power, unit in enumerate("KMGTP", start=1)}
 

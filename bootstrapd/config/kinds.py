@@ -11,22 +11,23 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
+from bootstrapd.model import IMAGE_PATTERN
+
 
 def _like(pattern: str, words: str) -> Meta:
     return Meta(pattern=rf"^(?:{pattern})\Z", description=words)  # \Z: a $ would forgive a newline
 
 
 _LINE: Final = r"[^\x00-\x1f\x7f-\x9f]"
-_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
-IMAGE: Final = r"[a-z0-9][a-z0-9._-]{0,62}"  # as in the paths that machines fetch
+NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _SIZE: Final = r"[0-9]{1,9}(\.[0-9]{1,3})?[KMGTP]?"
 _OCTET: Final = r"(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
 _PUBLIC_KEY: Final = r"(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2}"
 
 Text = Annotated[str, _like(rf"{_LINE}{{0,256}}", "one line of text")]
-Name = Annotated[str, _like(_NAME, "a name of letters, digits and . _ -")]
-OptionalName = Annotated[str, _like(f"({_NAME})?", "a name of letters, digits and . _ -")]
-OptionalImage = Annotated[str, _like(f"({IMAGE})?", "a name of lower-case letters, digits and . _ -")]
+Name = Annotated[str, _like(NAME, "a name of letters, digits and . _ -")]
+OptionalName = Annotated[str, _like(f"({NAME})?", "a name of letters, digits and . _ -")]
+OptionalImage = Annotated[str, _like(f"({IMAGE_PATTERN})?", "a name of lower-case letters, digits and . _ -")]
 Folder = Annotated[str, _like(rf"/{_LINE}*", "an absolute path such as /srv/hosts")]
 OptionalFolder = Annotated[
     str, _like(rf"(/{_LINE}*)?", 'an absolute path such as /srv/hosts, or "" for the default')

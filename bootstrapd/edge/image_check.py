@@ -12,10 +12,10 @@ from typing import Final
 
 from bootstrapd.edge.image_source import FILE_NAME, MANIFEST, Source, file_in, read_manifest
 from bootstrapd.errors import ConfigError
-from bootstrapd.model import Image
+from bootstrapd.model import IMAGE_PATTERN, Image
 from bootstrapd.wire.bootfile import HEAD_SIZE, cpu
 
-NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+NAME: Final = re.compile(IMAGE_PATTERN)
 KINDS: Final = ("nixos", "linux")
 ARCHES: Final = ("x86_64", "aarch64", "i686")
 MAX_INITRD: Final = 2**31

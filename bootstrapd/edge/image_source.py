@@ -19,10 +19,10 @@ from msgspec import Struct
 
 from bootstrapd.edge.regular import read_regular
 from bootstrapd.errors import ConfigError
-from bootstrapd.model import decoder
+from bootstrapd.model import FILE_PATTERN, decoder
 
 MANIFEST: Final = "manifest.json"
-FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,126}")  # as policy/routes serves them
+FILE_NAME: Final = re.compile(FILE_PATTERN)
 KERNELS: Final = ("bzImage", "Image")
 TEXT_MAX_BYTES: Final = 2**20  # of a manifest, a script, a command line
 STORE: Final = Path("/nix/store")  # builds are folders of links into it

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from msgspec import Struct
 
 from bootstrapd.model.identity import Mac
+
+# They stand in paths and URLs that machines fetch, and let nothing through that means something there.
+IMAGE_PATTERN: Final = r"[a-z0-9][a-z0-9._-]{0,62}"
+FILE_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,126}"
 
 
 class DiskSelector(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -17,7 +17,7 @@ from typing import Final
 from msgspec import Struct
 
 from bootstrapd.errors import ConfigError
-from bootstrapd.model import Mac
+from bootstrapd.model import FILE_PATTERN, IMAGE_PATTERN, Mac
 
 
 class Stub(Struct, frozen=True):
@@ -56,8 +56,8 @@ Resolved = Stub | MachineScript | MachineStub | BootProgram | ImageFile | Overla
 Route = Resolved | BareName
 
 _MAC: Final = r"(?P<mac>[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5})"
-_FILE: Final = r"(?P<file>[A-Za-z0-9][A-Za-z0-9._+-]{0,126})"
-_NAME: Final = r"(?P<image>[a-z0-9][a-z0-9._-]{0,62})"
+_FILE: Final = rf"(?P<file>{FILE_PATTERN})"
+_IMAGE: Final = rf"(?P<image>{IMAGE_PATTERN})"
 
 # The first row that fits wins. dnsmasq and PXE menus append ".0" to names (T10, matchbox).
 ROUTES: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Route]], ...]] = (
@@ -65,7 +65,7 @@ ROUTES: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Route]], ..
     (re.compile(rf"boot/{_MAC}\.ipxe"), lambda m: MachineScript(Mac.parse(m["mac"]))),
     (re.compile(rf"nbp/{_MAC}/autoexec\.ipxe"), lambda m: MachineStub(Mac.parse(m["mac"]))),
     (re.compile(rf"nbp/{_MAC}/{_FILE}"), lambda m: BootProgram(Mac.parse(m["mac"]), m["file"])),
-    (re.compile(rf"images/{_NAME}/{_FILE}"), lambda m: ImageFile(m["image"], m["file"])),
+    (re.compile(rf"images/{_IMAGE}/{_FILE}"), lambda m: ImageFile(m["image"], m["file"])),
     (re.compile(r"overlay/(?P<key>[0-9a-f]{32})\.cpio"), lambda m: Overlay(m["key"])),
     (re.compile(_FILE), lambda m: BareName(m["file"])),
 )
