@@ -52,7 +52,7 @@ def parse_hosts(files: Mapping[str, str], folder: str = "hosts") -> HostBook:
     """The whole folder checked, given as path below it -> text; paths that name no host or profile are ignored.
 
     `folder` stands before each path in messages and in `source`. ConfigError carries every mistake of every
-    file. The book's `version` is 0: its keeper counts.
+    file.
     """
     read_files = {path: _read_file(folder, path, files[path]) for path in sorted(files)}
     mistakes = [mistake for _, found in read_files.values() for mistake in found]

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from msgspec.structs import replace
 
 from bootstrapd.edge.hostdir_edit import add_host, add_mac, declaration, remove_host
 from bootstrapd.edge.hostdir_files import Files, Marks, marks, read
@@ -52,7 +51,7 @@ class HostDir:
         self._problems: list[str] = []
         self._watching: asyncio.Task[None] | None = None
         self._checking = asyncio.Lock()
-        self.book = replace(parse(read(folder)), version=1)
+        self.book = parse(read(folder))
 
     async def start(self) -> None:
         self._watching = asyncio.get_running_loop().create_task(self._watch())
@@ -73,9 +72,9 @@ class HostDir:
                 self._tell_problems(list(error.mistakes))
                 return self._problems
             self._tell_problems([])
-            if (book.hosts, book.profiles) != (self.book.hosts, self.book.profiles):
-                self.book = replace(book, version=self.book.version + 1)
-                self._on_change(self.book)
+            if book != self.book:
+                self.book = book
+                self._on_change(book)
             return []
 
     def _read(self) -> HostBook:

@@ -85,11 +85,10 @@ class Profile(Struct, frozen=True, kw_only=True):
 
 
 class HostBook(Struct, frozen=True, kw_only=True):
-    """The whole hosts folder as one checked value. `version` grows with each reload that changed something."""
+    """The whole hosts folder as one checked value."""
 
     hosts: dict[str, Host] = {}
     profiles: dict[str, Profile] = {}
-    version: int = 0
 
 
 class Image(Struct, frozen=True, kw_only=True):

@@ -133,22 +133,21 @@ def test_a_start_with_mistakes_tells_them_all(folder: Path) -> None:
 
 
 async def test_a_change_makes_a_new_book(kept: Kept, folder: Path) -> None:
-    assert kept.dir.book.version == 1
     put(folder, "w2/host.toml", host_text(OTHER))
     book = await kept.next()
     assert book is kept.dir.book
     assert isinstance(book, HostBook)
-    assert (set(book.hosts), book.version) == ({"w1", "w2"}, 2)
+    assert set(book.hosts) == {"w1", "w2"}
     remove_host(folder, "w1")
     book = await kept.next()
     assert isinstance(book, HostBook)
-    assert (set(book.hosts), book.version) == ({"w2"}, 3)
+    assert set(book.hosts) == {"w2"}
 
 
 async def test_a_broken_file_keeps_the_last_good_book_and_is_said_once(kept: Kept, folder: Path) -> None:
+    good = kept.dir.book
     put(folder, "w1/host.toml", "profile = ")
     assert await kept.next() == ["hosts/w1/host.toml: is not TOML: Invalid value (at end of document)"]
-    assert set(kept.dir.book.hosts) == {"w1"}
     put(folder, "w1/host.toml", "profile = # the same mistake")
     put(folder, "w2/host.toml", host_text(OTHER) + "colour = 1\n")
     problems = await kept.next()
@@ -156,21 +155,23 @@ async def test_a_broken_file_keeps_the_last_good_book_and_is_said_once(kept: Kep
     assert (
         problems[1] == 'hosts/w2/host.toml: match.colour: unknown key "colour"; known: mac, port, serial, uuid'
     )
-    assert kept.dir.book.version == 1
+    assert kept.dir.book is good
 
 
 async def test_a_mistake_taken_back_is_said_too(kept: Kept, folder: Path) -> None:
+    good = kept.dir.book
     put(folder, "w1/host.toml", "profile = ")
     assert await kept.next()
     put(folder, "w1/host.toml", host_text())
     assert await kept.next() == []
-    assert kept.dir.book.version == 1
+    assert kept.dir.book is good
 
 
 async def test_what_means_the_same_is_no_change(kept: Kept, folder: Path) -> None:
+    good = kept.dir.book
     put(folder, "w1/host.toml", "# a comment\n" + host_text())
     assert await kept.dir.check() == []
-    assert kept.dir.book.version == 1
+    assert kept.dir.book is good
 
 
 async def test_a_folder_taken_away_keeps_its_hosts(kept: Kept, folder: Path, tmp_path: Path) -> None:
