@@ -26,6 +26,8 @@ class Disk(Struct, frozen=True, kw_only=True):
     wwn: Text = ""
     type: Text = ""  # "nvme" | "ssd" | "hdd" | "virtual"
     filesystems: Annotated[tuple[Text, ...], Meta(max_length=64)] = ()
+    by_id: Text = ""  # "/dev/disk/by-id/…", the name that stays; "" where the live system has none
+    is_removable: bool = False  # a USB stick, a card, a CD: never a disk to install on
 
 
 class Gpu(Struct, frozen=True, kw_only=True):
@@ -52,6 +54,33 @@ class Hardware(Struct, frozen=True, kw_only=True):
     kernel: Text = ""
 
 
+class ChosenDisk(Struct, frozen=True, kw_only=True):
+    """The disk that plays a role of the layout, as it was when it was chosen: what an erase is bound to."""
+
+    role: str  # "main"
+    path: str  # "/dev/disk/by-id/…"
+    size_bytes: int
+    name: str = ""
+    model: str = ""
+    serial: str = ""
+    wwn: str = ""
+    type: str = ""
+    filesystems: tuple[str, ...] = ()  # what an erase would destroy
+
+    @property
+    def identity(self) -> str:
+        """What tells this disk from every other: its WWN or serial number, else its path."""
+        return self.wwn or self.serial or self.path
+
+
+class Pin(Struct, frozen=True, kw_only=True):
+    """What the first registration said the machine is; a later one that differs is rejected (Safety 4)."""
+
+    uuid: str = ""
+    serial: str = ""
+    disks: tuple[str, ...] = ()  # serial numbers, sorted
+
+
 class Registration(Struct, frozen=True, kw_only=True):
     """`POST /v1/register`: what the live agent says, with the token of its overlay."""
 
@@ -60,3 +89,12 @@ class Registration(Struct, frozen=True, kw_only=True):
     hardware: Hardware
     host_key: Annotated[str, Meta(max_length=1024)] = ""  # "ssh-ed25519 AAAA…"
     agent: Text = ""  # its version
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """`POST /v1/report`: what the installed system says at its first boot, with the token planted in it."""
+
+    token: Text
+    closure: Text  # where /run/current-system leads: "/nix/store/…-nixos-system-…"
+    boot_id: Text = ""  # the kernel's, of this boot
+    host_keys: Annotated[tuple[Annotated[str, Meta(max_length=1024)], ...], Meta(max_length=16)] = ()

@@ -7,7 +7,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from bootstrapd.model.ask import Door, Stage
-from bootstrapd.model.hardware import Hardware
+from bootstrapd.model.hardware import ChosenDisk, Hardware, Pin
 from bootstrapd.model.identity import Mac
 
 
@@ -16,16 +16,23 @@ class State(StrEnum):
     ENROLLED = "enrolled"  # a host claims it, it has asked to boot
     NETBOOTING = "netbooting"
     LIVE = "live"  # the installer registered
+    REJECTED = "rejected"  # it registered, and is not what its profile wants
+    CLAIMED = "claimed"  # it will be installed: waits for its turn
+    INSTALLING = "installing"
+    REBOOTING = "rebooting"  # installed, its first boot is awaited
     READY = "ready"  # runs from its own disk
+    DRIFTED = "drifted"  # runs from its own disk, another system than the one installed
+    FAILED = "failed"  # with a stage, a cause, and what comes next
 
 
 class Event(Struct, frozen=True, kw_only=True, tag_field="event", tag=True):
-    """A fact about one machine. `id` is a UUIDv7; `boot` is the id of the boot it belongs to, if any."""
+    """A fact about one machine. `id` is a UUIDv7; `boot` and `run` are the ids of those it is part of, or ""."""
 
     id: str
-    machine: str
+    machine: str  # "" for a fact about a host
     at: float
     boot: str = ""
+    run: str = ""
 
 
 class BootAsked(Event, frozen=True, kw_only=True):
@@ -124,6 +131,114 @@ class Adopted(Event, frozen=True, kw_only=True):
     mac: Mac | None = None  # the address it was named by, for a machine that was never seen
 
 
+class Armed(Event, frozen=True, kw_only=True):
+    """The owner consents, once, that this host's disks are erased. A fact about the host, seen or not."""
+
+    host: str
+    arm: str  # the arm's own id
+    by: str  # "hosts add", "hosts arm", "deploy"
+
+
+class Disarmed(Event, frozen=True, kw_only=True):
+    """The host's arm ended: used up, taken back, or its host is gone."""
+
+    host: str
+    arm: str
+    reason: str
+
+
+class Accepted(Event, frozen=True, kw_only=True):
+    """The hardware is what the profile wants, and every role of the layout has its disk."""
+
+    disks: tuple[ChosenDisk, ...] = ()
+    pin: Pin = Pin()
+
+
+class Rejected(Event, frozen=True, kw_only=True):
+    """The hardware is not what the host's files want: every reason at once."""
+
+    reasons: tuple[str, ...]
+
+
+class Claimed(Event, frozen=True, kw_only=True):
+    """The machine will be installed under this arm, on these disks. Its id is the run's."""
+
+    host: str
+    arm: str
+    disks: tuple[ChosenDisk, ...]
+
+
+class PhaseStarted(Event, frozen=True, kw_only=True):
+    """A phase of the install is about to start: "build", "preclean", "disko", "install", "verify"."""
+
+    phase: str
+
+
+class Built(Event, frozen=True, kw_only=True):
+    """What will be installed, and the name of the token that its first boot will show."""
+
+    closure: str
+    disko: str
+    report_id: str
+
+
+class EraseStarted(Event, frozen=True, kw_only=True):
+    """These disks are about to lose what they hold. Durable before the process that does it starts."""
+
+    arm: str
+    disks: tuple[ChosenDisk, ...]
+
+
+class Progressed(Event, frozen=True, kw_only=True):
+    """How far a phase is: `done` of `total` (0 = unknown) `unit`s, and its last line."""
+
+    phase: str
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+    line: str = ""
+
+
+class Installed(Event, frozen=True, kw_only=True):
+    """The disk holds a verified system and the machine boots from it from now on; it is about to reboot."""
+
+    closure: str
+
+
+class Reported(Event, frozen=True, kw_only=True):
+    """The installed system proved that it runs: the closure it was given."""
+
+    closure: str
+    address: str = ""
+    boot_id: str = ""
+    host_keys: tuple[str, ...] = ()
+
+
+class Drifted(Event, frozen=True, kw_only=True):
+    """Another system than the installed one reported."""
+
+    expected: str
+    found: str
+    address: str = ""
+
+
+class Failed(Event, frozen=True, kw_only=True):
+    """The run ended without a running system; `retry_at` 0.0 = nothing more happens without a person."""
+
+    stage: str  # a phase, "claim", "reboot", "first boot"
+    cause: str
+    hint: str = ""  # what to do next
+    lines: tuple[str, ...] = ()  # the last ones of the output
+    retry_at: float = 0.0
+    is_lost: bool = False  # the machine could not be reached: it has to register again first
+
+
+class Retried(Event, frozen=True, kw_only=True):
+    """A person said: try again now."""
+
+    by: str
+
+
 class Merged(Event, frozen=True, kw_only=True):
     """`other` turned out to be this machine; its record is gone."""
 
@@ -148,6 +263,20 @@ AnyEvent = (
     | Refused
     | Noticed
     | Adopted
+    | Armed
+    | Disarmed
+    | Accepted
+    | Rejected
+    | Claimed
+    | PhaseStarted
+    | Built
+    | EraseStarted
+    | Progressed
+    | Installed
+    | Reported
+    | Drifted
+    | Failed
+    | Retried
     | Merged
     | Forgotten
 )

@@ -1,7 +1,8 @@
-"""The life of a machine: every legal move as one literal table, with deadlines.
+"""The life of a machine: every legal move as one literal table, with deadlines and the retry budget.
 
 `step` is the only way a state changes, in live traffic and in replay alike. Booting is legal in every state and
-never an act; nothing here erases. Rows for claiming and installing come with the install.
+never an act; nothing here erases, and what may erase needs an arm (`policy/arm.py`). `bootstrapd lifecycle`
+prints the table as a diagram.
 """
 
 from __future__ import annotations
@@ -9,38 +10,83 @@ from __future__ import annotations
 from typing import Final
 
 from bootstrapd.model import (
+    Accepted,
     Adopted,
+    Armed,
     BootAsked,
+    Built,
     ChainSent,
+    Claimed,
+    Disarmed,
+    Drifted,
     Enrolled,
+    EraseStarted,
     Event,
+    Failed,
     Forgotten,
     ImageSent,
+    Installed,
     LocalBoot,
     Merged,
     NicSeen,
     Noticed,
+    PhaseStarted,
+    Progressed,
     Refused,
     Registered,
+    Rejected,
+    Reported,
+    Retried,
     ScriptSent,
     State,
     TimedOut,
     TokenIssued,
 )
 
-SEEN, ENROLLED, NETBOOTING, LIVE, READY = State
+(
+    SEEN,
+    ENROLLED,
+    NETBOOTING,
+    LIVE,
+    REJECTED,
+    CLAIMED,
+    INSTALLING,
+    REBOOTING,
+    READY,
+    DRIFTED,
+    FAILED,
+) = State
 
 # event -> {state before: state after}; a state that is missing keeps the machine where it is.
 MOVES: Final[dict[type[Event], dict[State, State]]] = {
-    BootAsked: {NETBOOTING: ENROLLED, LIVE: ENROLLED},
+    # Booting. A machine that asks again has left its live system: what was under way there is for `Failed` to end.
+    BootAsked: {NETBOOTING: ENROLLED, LIVE: ENROLLED, REJECTED: ENROLLED},
     Enrolled: {SEEN: ENROLLED},  # a renamed host is the same machine: ready ends by a person's word only
     Adopted: {SEEN: ENROLLED},
     ChainSent: {ENROLLED: NETBOOTING},
-    ScriptSent: {ENROLLED: NETBOOTING},
+    ScriptSent: {ENROLLED: NETBOOTING, READY: NETBOOTING, DRIFTED: NETBOOTING, FAILED: NETBOOTING},
     ImageSent: {ENROLLED: NETBOOTING},
-    Registered: {ENROLLED: LIVE, NETBOOTING: LIVE},
-    TimedOut: {NETBOOTING: ENROLLED},
     LocalBoot: {},
+    TimedOut: {NETBOOTING: ENROLLED},
+    # The live system, judged.
+    Registered: {ENROLLED: LIVE, NETBOOTING: LIVE, REJECTED: LIVE, FAILED: LIVE},
+    Accepted: {REJECTED: LIVE},
+    Rejected: {LIVE: REJECTED},
+    # The install.
+    Claimed: {LIVE: CLAIMED, FAILED: CLAIMED},
+    PhaseStarted: {CLAIMED: INSTALLING},
+    Built: {},
+    EraseStarted: {},
+    Progressed: {},
+    Installed: {INSTALLING: REBOOTING},
+    Failed: {LIVE: FAILED, CLAIMED: FAILED, INSTALLING: FAILED, REBOOTING: FAILED},
+    Retried: {},
+    # The system that runs from its own disk.
+    Reported: {REBOOTING: READY, DRIFTED: READY, FAILED: READY},
+    Drifted: {REBOOTING: DRIFTED, READY: DRIFTED, FAILED: DRIFTED},
+    # What only adds to the story.
+    Armed: {},
+    Disarmed: {},
     Refused: {},
     Noticed: {},
     TokenIssued: {},
@@ -49,9 +95,19 @@ MOVES: Final[dict[type[Event], dict[State, State]]] = {
     Forgotten: {},
 }
 
-# How long a machine may stay in a state before `TimedOut` moves it on, in seconds. Others wait for a person or
-# for the machine's next boot, and say so in `hosts why`.
-DEADLINES_S: Final[dict[State, float]] = {NETBOOTING: 600.0}
+# How long a machine may stay in a state before it is moved on, in seconds (DESIGN.md, Deadlines). Where a state
+# is missing, the machine's own next boot or a person is awaited, and `hosts why` says which.
+DEADLINES_S: Final[dict[State, float]] = {
+    NETBOOTING: 600.0,
+    LIVE: 60.0,  # only while an install is due: armed, judged good, not waiting for an approval
+    CLAIMED: 6 * 3600.0,  # its turn among the installs
+    INSTALLING: 2 * 3600.0,  # behind the phases' own, which `policy/install.py` has
+    REBOOTING: 900.0,
+}
+
+RETRY_AFTER_S: Final = (60.0, 300.0, 900.0)  # after the first, second, third failure under one arm
+ERASES_AN_ARM: Final = 3
+ERASES_WITHIN_S: Final = 24 * 3600.0
 
 
 def born(event: Event) -> State:
@@ -65,6 +121,6 @@ def step(before: State, event: Event) -> State:
     """The state after `event`; the same one where the table has no move."""
     if isinstance(event, Adopted) and event.ready:
         return READY
-    if isinstance(event, ScriptSent) and event.template == "wait":
+    if isinstance(event, ScriptSent) and event.template != "image":
         return ENROLLED if before is NETBOOTING else before  # it asks again and again: no deadline runs
     return MOVES[type(event)].get(before, before)
