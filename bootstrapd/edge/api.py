@@ -24,7 +24,16 @@ from bootstrapd.edge.feed import Feed
 from bootstrapd.edge.folders import make_folder
 from bootstrapd.errors import BootstrapdError, ConfigError, EdgeError, RefusedError
 from bootstrapd.model import Arch, Door, Mac, Stage, Transition, decoder, encode
-from bootstrapd.model.view import Adoption, Explained, Failure, HostView, ImageView, MachineView, StatusView
+from bootstrapd.model.view import (
+    Adoption,
+    EventView,
+    Explained,
+    Failure,
+    HostView,
+    ImageView,
+    MachineView,
+    StatusView,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +78,30 @@ class ApiCore(Protocol):
 
     async def forget(self, machine: str, *, force: bool = False) -> bool:
         """Returns when durable; False = there is no such machine. RefusedError: it is ready, and no force."""
+
+    async def arm(self, host: str, *, by: str) -> HostView:
+        """Consent to one install that erases the host's disks; returns once durable.
+
+        RefusedError, like the three below: no such host, an install runs, …
+        """
+
+    async def disarm(self, host: str) -> HostView:
+        """Take the consent back; refused once disks are being erased under it (that is `abort`)."""
+
+    async def abort(self, host: str, *, by: str) -> HostView:
+        """Stop the install that runs; `why` says what the disks hold now."""
+
+    async def retry(self, host: str, *, by: str) -> HostView:
+        """Try a failed install again now, within what is left of the arm's budget."""
+
+    async def past(self, since: float, host: str, limit: int) -> list[EventView]:
+        """What the journal has from `since` (Unix seconds) on, of one host or of all (""), oldest first.
+
+        The newest `limit` where there is more; no tokens.
+        """
+
+    def host_of(self, machine: str) -> str:
+        """The name of the host that the machine is, or ""."""
 
     async def reload(self) -> list[str]:
         """Read hosts and images again, now; the mistakes found (the last good set still serves)."""

@@ -6,13 +6,15 @@ Views are made by the daemon (or offline, from the files) and only read by other
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from bootstrapd.model.ask import Door, Stage
 from bootstrapd.model.fleet import Requires
-from bootstrapd.model.hardware import Hardware
+from bootstrapd.model.hardware import ChosenDisk, Hardware
 from bootstrapd.model.identity import Mac
-from bootstrapd.model.life import State
+from bootstrapd.model.life import AnyEvent, State
 
 
 class StageView(Struct, frozen=True, kw_only=True):
@@ -31,7 +33,66 @@ class NoticeView(Struct, frozen=True, kw_only=True):
     at: float
 
 
-class MachineView(Struct, frozen=True, kw_only=True):
+class BootView(Struct, frozen=True, kw_only=True):
+    """One power-on, with what it saw of the run it was in: the install's phases are stages like any other."""
+
+    id: str
+    started: float
+    stages: tuple[StageView, ...] = ()  # oldest first
+
+
+class ArmView(Struct, frozen=True, kw_only=True):
+    """The consent to erase a host's disks. Once it `is_spending`, disks have lost what they held under it."""
+
+    id: str
+    at: float
+    by: str  # "hosts add", "hosts arm", "deploy"
+    is_spending: bool = False
+    attempts: int = 0  # erases so far
+
+
+class ProgressView(Struct, frozen=True, kw_only=True):
+    """How far the phase is: `done` of `total` (0 = unknown) `unit`s, and its last line of output."""
+
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+    line: str = ""
+    at: float = 0.0  # when this was said
+
+
+class FailedView(Struct, frozen=True, kw_only=True):
+    """Why the last run failed; `retry_at` 0.0 = nothing more happens without a person."""
+
+    stage: str
+    cause: str
+    hint: str = ""
+    lines: tuple[str, ...] = ()
+    at: float = 0.0
+    retry_at: float = 0.0
+
+
+class LifeView(Struct, frozen=True, kw_only=True):
+    """Where the machine of a host is between live and ready: the same for both."""
+
+    since: float = 0.0  # when it entered its state
+    until: float = 0.0  # when time alone moves it on; 0.0 = it may stay
+    arm: ArmView | None = None
+    run: str = ""  # id of the last run
+    run_started: float = 0.0
+    phase: str = ""  # of the install that is under way
+    phase_started: float = 0.0
+    progress: ProgressView | None = None
+    failure: FailedView | None = None
+    disks: tuple[ChosenDisk, ...] = ()  # chosen for the layout: what an install erases
+    rejected: tuple[str, ...] = ()  # every reason why the hardware is not what the host wants
+    closure: str = ""  # the system that was installed last
+    found: str = ""  # drifted: the system that reported in its place
+    fingerprint: str = ""  # "SHA256:…" of its SSH host key, as its console shows it
+    boots: tuple[BootView, ...] = ()  # the latest ones, oldest first
+
+
+class MachineView(LifeView, frozen=True, kw_only=True):
     """A piece of hardware and what is known of it. `why` is one sentence: the reason of the last answer."""
 
     id: str
@@ -53,7 +114,7 @@ class MachineView(Struct, frozen=True, kw_only=True):
     notices: tuple[NoticeView, ...] = ()
 
 
-class HostView(Struct, frozen=True, kw_only=True):
+class HostView(LifeView, frozen=True, kw_only=True):
     """A declared host and, where one has shown up, the machine behind it. `state` None = never seen."""
 
     name: str
@@ -66,7 +127,18 @@ class HostView(Struct, frozen=True, kw_only=True):
     machine: str = ""
     state: State | None = None
     last_seen: float = 0.0
+    address: str = ""
+    install: str = ""  # its profile's: "auto" | "approve"
     why: str = ""
+
+
+class EventView(Struct, frozen=True, kw_only=True):
+    """An event as it is told: whose it is and, where that is still known, the change of state it caused."""
+
+    event: AnyEvent
+    host: str = ""
+    before: State | None = None
+    after: State | None = None
 
 
 class ProfileView(Struct, frozen=True, kw_only=True):
@@ -142,6 +214,12 @@ class Adoption(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ready: bool = False
 
 
+class Consent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /v1/hosts/{name}/arm`, `/abort` and `/retry`: who says so, for the journal."""
+
+    by: Annotated[str, Meta(min_length=1, max_length=64)] = "api"
+
+
 class Failure(Struct, frozen=True, kw_only=True):
     """The body of every answer that is not a success. `code` is a word for programs, `error` a sentence."""
 
@@ -151,7 +229,7 @@ class Failure(Struct, frozen=True, kw_only=True):
 
 
 class Admission(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The answer to `POST /v1/register`: "accepted" with who the machine is, or "refused" with why."""
+    """The answer to `POST /v1/register` and `/v1/report`: "accepted" and who it is, or "refused" and why."""
 
     status: str
     machine: str = ""
