@@ -19,11 +19,9 @@ _PLURAL: Final = frozenset({"year", "day"})
 
 def as_json(value: object) -> None:
     """Any value of the model, indented, on stdout."""
-    import json
+    from bootstrapd.model import indented
 
-    from bootstrapd.model import plain
-
-    click.echo(json.dumps(plain(value), indent=2))
+    click.echo(indented(value))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:

@@ -33,7 +33,7 @@ from bootstrapd.model.fleet import (
 )
 from bootstrapd.model.hardware import ChosenDisk, Disk, Gpu, Hardware, Nic, Pin, Registration, Report
 from bootstrapd.model.identity import Mac, clean_serial, clean_uuid, swapped_uuid
-from bootstrapd.model.json import decoder, encode, event_decoder, plain, read_registration
+from bootstrapd.model.json import decoder, encode, event_decoder, indented, plain, read_registration
 from bootstrapd.model.life import (
     Accepted,
     Adopted,
@@ -148,6 +148,7 @@ __all__ = [
     "decoder",
     "encode",
     "event_decoder",
+    "indented",
     "plain",
     "read_registration",
     "swapped_uuid",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -45,6 +46,17 @@ def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
 def plain(value: object) -> Any:  # noqa: ANN401 - JSON's own shape, for templates and `--json`
     """The value as dicts, lists and scalars."""
     return msgspec.to_builtins(value, enc_hook=_encode_other, str_keys=True)
+
+
+def indented(value: object) -> str:
+    """The value as JSON for a terminal or a pipe: two blanks a step, and nothing but printable ASCII."""
+    with contextlib.suppress(UnicodeEncodeError):  # a path of other bytes
+        text = msgspec.json.format(encode(value), indent=2).decode()
+        if text.isascii() and "\x7f" not in text:
+            return text
+    import json
+
+    return json.dumps(plain(value), indent=2)  # ten times as slow, but it escapes
 
 
 def _as_written(kind: type, value: object) -> object:

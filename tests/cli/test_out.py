@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bootstrapd.cli import out
+from bootstrapd.model import indented, plain
 
 
 @pytest.mark.parametrize(
@@ -49,6 +53,16 @@ def test_sizes_are_si(count: float, words: str) -> None:
 def test_a_pipe_gets_aligned_text_without_trailing_blanks(capsys: pytest.CaptureFixture[str]) -> None:
     out.table(("A", "LONG"), [("x\ny", ""), ("\x1b[2J", "1")], empty="none")
     assert capsys.readouterr().out == "A     LONG\nx·y   -\n·[2J  1\n"
+
+
+@given(
+    st.lists(st.dictionaries(st.text(), st.text(st.characters(exclude_categories=())) | st.integers(0, 2**63)))
+)
+def test_json_is_the_standard_librarys_and_holds_nothing_but_printable_ascii(value: object) -> None:
+    """Also with half characters, DEL and what a terminal would obey."""
+    assert indented(value) == json.dumps(plain(value), indent=2)
+    assert indented(value).replace("\n", "").isprintable()
+    assert indented(value).isascii()
 
 
 class Terminal(io.StringIO):
