@@ -30,15 +30,16 @@ from bootstrapd.model import (
     Reply,
     Silence,
     Stage,
-    State,
     TimedOut,
     Transition,
 )
 from bootstrapd.policy import answer, lifecycle
+from bootstrapd.policy.arm import wants_netboot
 from bootstrapd.policy.boot import AnyDecision, Setup, Standing, decide
+from bootstrapd.policy.effects import GUARD_WINDOW_S
 from bootstrapd.policy.machine import Boot, Machine, begins_boot
 from bootstrapd.policy.match import Conflict, match
-from bootstrapd.policy.registry import GUARD_WINDOW_S, MACS_A_MACHINE, Registry
+from bootstrapd.policy.registry import MACS_A_MACHINE, Registry
 from bootstrapd.policy.surroundings import Heard, judge, judge_choice
 
 ANSWERS_A_MACHINE: Final = 16
@@ -204,16 +205,21 @@ class Appliance:
     def standing(self, machine: Machine | None, host: Host | Conflict | None, now: float) -> Standing:
         """What `decide` may know of the machine."""
         if machine is None:
-            return Standing(host=host, state=State.SEEN)
+            return Standing(host=host)
         window = now - GUARD_WINDOW_S
         return Standing(
             host=host,
-            state=machine.state,
+            is_local=machine.is_local and not self._is_to_be_installed(host),
             arch=ARCHES.get(machine.arch),
             nbp_fetches=sum(at > window for at in machine.fetches),
             held=machine.held if now < machine.held_until else "",
             was_chained=machine.boot.was_chained if machine.boot else False,
         )
+
+    def _is_to_be_installed(self, host: Host | Conflict | None) -> bool:
+        if not isinstance(host, Host):
+            return False
+        return wants_netboot(self.registry.arms.get(host.name), self.setup.book.profiles[host.profile])
 
     def heard(self, heard: Heard) -> None:
         """Another server answered a machine of ours: a person is told once, while it stays true."""

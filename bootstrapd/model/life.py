@@ -26,7 +26,7 @@ class State(StrEnum):
 
 
 class Event(Struct, frozen=True, kw_only=True, tag_field="event", tag=True):
-    """A fact about one machine. `id` is a UUIDv7; `boot` and `run` are the ids of those it is part of, or ""."""
+    """A fact about one machine. `id` is a UUIDv7; `boot` and `run` are the ids of those it is in, or ""."""
 
     id: str
     machine: str  # "" for a fact about a host

@@ -25,7 +25,6 @@ from bootstrapd.model import (
     Script,
     Silence,
     Stage,
-    State,
 )
 from bootstrapd.policy import programs
 from bootstrapd.policy.match import Conflict, Index
@@ -49,10 +48,10 @@ class Setup(Struct, frozen=True, kw_only=True):
 
 
 class Standing(Struct, frozen=True, kw_only=True):
-    """What is known of the asking machine when it asks: who claims it, its state and its recent luck."""
+    """What is known of the asking machine when it asks: who claims it, its disk and its recent luck."""
 
     host: Host | Conflict | None
-    state: State
+    is_local: bool = False  # its own disk holds a system, and no consent to install another
     arch: Arch | None = None  # from an earlier ask of this boot, for doors that do not say
     nbp_fetches: int = 0  # completed since the last script, within the guard's window (I11)
     held: str = ""  # why the loop guard stopped answering, "" when it did not
@@ -89,7 +88,7 @@ def _stranger(ask: Ask, standing: Standing, setup: Setup) -> AnyDecision:
 
 def _declared(ask: Ask, host: Host, standing: Standing, setup: Setup) -> AnyDecision:
     profile = setup.book.profiles[host.profile]
-    if standing.state is State.READY:
+    if standing.is_local:
         return _own_disk(ask, host, profile, standing, setup)
     return _netboot(ask, host, profile, standing, setup)
 
@@ -99,7 +98,7 @@ def _own_disk(ask: Ask, host: Host, profile: Profile, standing: Standing, setup:
         return Silence(
             code="LOCAL_DISK",
             rule="local_boot = silence",
-            reason=f"{host.name} is ready; profile {profile.name} leaves it to its own boot order",
+            reason=f"the disk of {host.name} holds its system; profile {profile.name} leaves it to its boot order",
         )
     arch = ask.arch or standing.arch
     return LocalDisk(
@@ -107,7 +106,7 @@ def _own_disk(ask: Ask, host: Host, profile: Profile, standing: Standing, setup:
         program=programs.choose(arch, host, setup.programs, 0) if arch else "",
         esp_label=profile.esp_label,
         rule=f"P19 I15 local_boot = {profile.local_boot}",
-        reason=f"{host.name} is ready: it boots its own disk",
+        reason=f"{host.name} boots its own disk, which holds its system",
     )
 
 

@@ -59,7 +59,7 @@ from bootstrapd.model import (
 
 # event -> {state before: state after}; a state that is missing keeps the machine where it is.
 MOVES: Final[dict[type[Event], dict[State, State]]] = {
-    # Booting. A machine that asks again has left its live system: what was under way there is for `Failed` to end.
+    # Booting. What was under way in a live system that the machine left is for `Failed` to end.
     BootAsked: {NETBOOTING: ENROLLED, LIVE: ENROLLED, REJECTED: ENROLLED},
     Enrolled: {SEEN: ENROLLED},  # a renamed host is the same machine: ready ends by a person's word only
     Adopted: {SEEN: ENROLLED},

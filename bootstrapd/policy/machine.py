@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cached_property
 from typing import Final, assert_never
+
+from msgspec import Struct
 
 from bootstrapd.model import (
     Ask,
+    ChosenDisk,
     Door,
+    Failed,
     Hardware,
     ImageSent,
     LocalBoot,
     Mac,
     Noticed,
+    Pin,
+    Progressed,
     Reply,
     ScriptSent,
     Stage,
@@ -36,87 +43,75 @@ def spender(address: str, host_key: str) -> str:
     return f"{address} {host_key}"
 
 
-class Token:
+class Token(Struct):
     """A bearer secret of one boot (DESIGN.md, Safety 4). `spent_by` names who used it, "" while it is fresh."""
 
-    __slots__ = ("address", "expires", "overlay", "secret", "spent_by")
-
-    def __init__(self, secret: str, overlay: str, address: str, expires: float) -> None:
-        self.secret = secret
-        self.overlay = overlay
-        self.address = address
-        self.expires = expires
-        self.spent_by = ""
+    secret: str
+    overlay: str
+    address: str
+    expires: float
+    spent_by: str = ""
 
 
-class Boot:
+class Boot(Struct):
     """One power-on as far as it was seen. `ended` once a script or a registration came of it."""
 
-    __slots__ = ("ended", "id", "last", "stages", "started", "took", "took_at", "was_chained", "xids")
-
-    def __init__(self, id: str, started: float) -> None:  # noqa: A002 - the glossary's word
-        self.id = id
-        self.started = started
-        self.last = started
-        self.was_chained = False
-        self.ended = False
-        self.took = ""  # whose DHCP offer it takes
-        self.took_at = 0.0
-        self.xids: dict[Stage, int] = {}
-        self.stages: list[StageView] = []
+    id: str
+    started: float
+    last: float
+    was_chained: bool = False
+    ended: bool = False
+    took: str = ""  # whose DHCP offer it takes
+    took_at: float = 0.0
+    xids: dict[Stage, int] = {}
+    stages: list[StageView] = []
 
 
-class Machine:
+class Machine(Struct, kw_only=True, dict=True):
     """One record. All but `last_seen`, `answers` and the boot's `last`, `xids` and `took` comes from events."""
 
-    __slots__ = (
-        "address",
-        "answers",
-        "arch",
-        "boot",
-        "fetches",
-        "first_seen",
-        "hardware",
-        "held",
-        "held_until",
-        "host",
-        "host_key",
-        "id",
-        "last_seen",
-        "macs",
-        "notices",
-        "reason",
-        "serial",
-        "since",
-        "state",
-        "tokens",
-        "uuid",
-        "why",
-    )
+    id: str
+    state: State
+    since: float  # when it entered this state
+    first_seen: float
+    last_seen: float
+    macs: list[Mac] = []
+    uuid: str = ""
+    serial: str = ""
+    host: str = ""
+    arch: int = -1
+    boot: Boot | None = None
+    fetches: list[float] = []  # completed boot program fetches since the last script
+    held: str = ""
+    held_until: float = 0.0
+    address: str = ""
+    hardware: Hardware | None = None
+    host_key: str = ""
+    tokens: list[Token] = []
+    notices: dict[str, Noticed] = {}
+    why: str = ""  # the last thing that went wrong, until something goes right
+    reason: str = ""  # of the last decision
+    # The live system and what was judged of it.
+    is_up: bool = False  # the live system that registered still runs, as far as is known
+    is_judged: bool = False
+    rejected: tuple[str, ...] = ()
+    disks: tuple[ChosenDisk, ...] = ()
+    pin: Pin | None = None
+    # The last run.
+    run: str = ""
+    arm: str = ""  # the arm it was claimed under
+    steps: list[StageView] = []  # of the run, oldest first
+    phase: str = ""
+    progress: Progressed | None = None
+    closure: str = ""
+    report_id: str = ""
+    failure: Failed | None = None
+    is_local: bool = False  # its own disk holds a system to boot
 
-    def __init__(self, id: str, now: float, state: State) -> None:  # noqa: A002
-        self.id = id
-        self.state = state
-        self.since = now  # when it entered this state
-        self.first_seen = now
-        self.last_seen = now
-        self.macs: list[Mac] = []
-        self.uuid = ""
-        self.serial = ""
-        self.host = ""
-        self.arch = -1
-        self.boot: Boot | None = None
-        self.fetches: list[float] = []  # completed boot program fetches since the last script
-        self.held = ""
-        self.held_until = 0.0
-        self.address = ""
-        self.hardware: Hardware | None = None
-        self.host_key = ""
-        self.tokens: list[Token] = []
-        self.notices: dict[str, Noticed] = {}
-        self.why = ""  # the last thing that went wrong, until something goes right
-        self.reason = ""  # of the last decision
-        self.answers: dict[object, tuple[Reply, str]] = {}  # what each question got; emptied by every event
+    @cached_property
+    def answers(self) -> dict[object, tuple[Reply, str]]:
+        """What each question got; emptied by every event. Not part of the record: a snapshot has none."""
+        return {}
 
 
 def begins_boot(machine: Machine, ask: Ask, now: float) -> bool:

@@ -8,39 +8,28 @@ costs memory for `STRANGERS` records and pushes out other strangers only, never 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
-from bootstrapd.model import (
-    Adopted,
-    AnyEvent,
-    BootAsked,
-    ChainSent,
-    Enrolled,
-    Event,
-    Forgotten,
-    ImageSent,
-    LocalBoot,
-    Mac,
-    Merged,
-    NicSeen,
-    Noticed,
-    Refused,
-    Registered,
-    ScriptSent,
-    TimedOut,
-    TokenIssued,
-    Transition,
-)
+from msgspec import Struct
+
+from bootstrapd.model import AnyEvent, Event, Mac, Transition
 from bootstrapd.policy import lifecycle
-from bootstrapd.policy.machine import TOKEN_LIFE_S, Boot, Machine, Token, line, mark, spender, token_id
+from bootstrapd.policy.arm import Arm
+from bootstrapd.policy.effects import EFFECTS, HOLD_S
+from bootstrapd.policy.machine import TOKEN_LIFE_S, Machine, Token
 
 STRANGERS: Final = 4096
 MACS_A_MACHINE: Final = 64  # claims by UUID or inventory cannot make a record grow without end
 SPENT_A_MACHINE: Final = 32  # nor can registering in a loop: each makes room for a fresh token
-GUARD_WINDOW_S: Final = 120.0
-GUARD_FETCHES: Final = 6
-HOLD_S: Final = 600.0
+
+
+class Snapshot(Struct):
+    """All that the registry knows, for a quick start; `answers` are made anew."""
+
+    machines: list[Machine]
+    strangers: list[str]  # ids, the longest unseen first
+    arms: list[Arm]
 
 
 class Registry:
@@ -52,6 +41,8 @@ class Registry:
         self.by_host: dict[str, Machine] = {}
         self.by_token: dict[str, Machine] = {}
         self.by_overlay: dict[str, Machine] = {}
+        self.by_report: dict[str, Machine] = {}  # the name of the token that its installed system shows
+        self.arms: dict[str, Arm] = {}  # by host, seen or not
         self.strangers: OrderedDict[str, Machine] = OrderedDict()
 
     def __iter__(self) -> Iterator[Machine]:
@@ -68,6 +59,9 @@ class Registry:
 
     def apply(self, event: AnyEvent) -> Transition:
         """Take in one event and say what it changed. Events of a forgotten machine start a new record."""
+        if not event.machine:
+            EFFECTS[type(event)](self, None, event)
+            return Transition(event, None, None)
         machine = self.machines.get(event.machine)
         before = machine.state if machine else None
         if machine is None:
@@ -79,6 +73,30 @@ class Registry:
         machine.answers.clear()
         EFFECTS[type(event)](self, machine, event)
         return Transition(event, before, after)
+
+    def snapshot(self) -> Snapshot:
+        """Everything as it is now; `restore` makes the same registry of it."""
+        return Snapshot(list(self.machines.values()), list(self.strangers), list(self.arms.values()))
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Begin where the snapshot was taken. The registry must be empty."""
+        self.machines = {machine.id: machine for machine in snapshot.machines}
+        self.arms = {arm.host: arm for arm in snapshot.arms}
+        self.strangers = OrderedDict((name, self.machines[name]) for name in snapshot.strangers)
+        for machine in snapshot.machines:
+            self.by_mac.update((mac, machine) for mac in machine.macs)
+            self.by_token.update((token.secret, machine) for token in machine.tokens)
+            self.by_overlay.update((token.overlay, machine) for token in machine.tokens)
+            if machine.host:
+                self.by_host[machine.host] = machine
+            if machine.report_id:
+                self.by_report[machine.report_id] = machine
+
+    def expect_report(self, machine: Machine, report_id: str) -> None:
+        """The machine's installed system will show the token of this name; an earlier one is void."""
+        self.by_report.pop(machine.report_id, None)
+        machine.report_id = report_id
+        self.by_report[report_id] = machine
 
     def calm(self, now: float) -> None:
         """After a replay: nothing lies in the future, also where the clock was wrong when it was written."""
@@ -123,11 +141,17 @@ class Registry:
             self.by_overlay.pop(token.overlay, None)
 
     def _born(self, event: Event) -> Machine:
-        machine = Machine(event.machine, event.at, lifecycle.born(event))
+        machine = Machine(
+            id=event.machine,
+            state=lifecycle.born(event),
+            since=event.at,
+            first_seen=event.at,
+            last_seen=event.at,
+        )
         self.machines[machine.id] = machine
         self.strangers[machine.id] = machine
         if len(self.strangers) > STRANGERS:
-            self._remove(self.strangers[next(iter(self.strangers))])
+            self.remove(self.strangers[next(iter(self.strangers))])
         return machine
 
     def add_mac(self, machine: Machine, mac: Mac) -> None:
@@ -158,7 +182,7 @@ class Registry:
         self.by_host[host] = machine
         self.strangers.pop(machine.id, None)
 
-    def _remove(self, machine: Machine) -> None:
+    def remove(self, machine: Machine) -> None:
         self.machines.pop(machine.id, None)
         self.strangers.pop(machine.id, None)
         for mac in machine.macs:
@@ -167,144 +191,4 @@ class Registry:
         if self.by_host.get(machine.host) is machine:
             del self.by_host[machine.host]
         self._drop(machine, list(machine.tokens))
-
-
-def _boot_asked(registry: Registry, machine: Machine, event: BootAsked) -> None:
-    registry.take_mac(machine, event.mac)
-    if event.host and not machine.host:
-        registry.claim(machine, event.host)
-    machine.arch = event.arch
-    machine.uuid = event.uuid or machine.uuid
-    machine.serial = event.serial or machine.serial
-    machine.boot = Boot(event.id, event.at)
-    mark(machine, "asked", event.at, f"{event.stage} by {event.door}")
-
-
-def _chain_sent(_: Registry, machine: Machine, event: ChainSent) -> None:
-    since = event.at - GUARD_WINDOW_S
-    machine.fetches = [at for at in machine.fetches if at > since] + [event.at]
-    if machine.boot:
-        machine.boot.was_chained = True
-    mark(machine, "chain", event.at, f"{event.program} by {event.door}")
-    if len(machine.fetches) >= GUARD_FETCHES:
-        machine.held_until = event.at + HOLD_S
-        machine.held = machine.why = (
-            f"{len(machine.fetches)} boot programs fetched in {GUARD_WINDOW_S:.0f} s and no script asked for: "
-            f"no answers for {HOLD_S / 60:.0f} minutes. Secure Boot is probably on, or none of them runs there"
-        )
-
-
-def _went_right(machine: Machine) -> None:
-    machine.fetches.clear()
-    machine.held, machine.held_until, machine.why = "", 0.0, ""
-    machine.notices.clear()
-    if machine.boot:
-        machine.boot.ended = True
-
-
-def _mark_line(machine: Machine, event: ScriptSent | ImageSent | LocalBoot) -> None:
-    name, detail = line(event)
-    mark(machine, name, event.at, detail)
-
-
-def _script_sent(_: Registry, machine: Machine, event: ScriptSent) -> None:
-    _went_right(machine)
-    _mark_line(machine, event)
-
-
-def _local_boot(_: Registry, machine: Machine, event: LocalBoot) -> None:
-    _went_right(machine)
-    _mark_line(machine, event)
-
-
-def _image_sent(_: Registry, machine: Machine, event: ImageSent) -> None:
-    _mark_line(machine, event)
-
-
-def _registered(registry: Registry, machine: Machine, event: Registered) -> None:
-    _went_right(machine)
-    machine.address, machine.hardware, machine.host_key = event.address, event.hardware, event.host_key
-    machine.uuid = event.hardware.uuid or machine.uuid
-    machine.serial = event.hardware.serial or machine.serial
-    for mac in event.macs:
-        registry.add_mac(machine, mac)
-    for token in machine.tokens:
-        if token_id(token.secret) == event.token_id:
-            registry.spend(machine, token, spender(event.address, event.host_key))
-            break
-    mark(machine, "registered", event.at, event.address)
-
-
-def _refused(_: Registry, machine: Machine, event: Refused) -> None:
-    machine.why = event.reason
-    mark(machine, "refused", event.at, event.reason)
-
-
-def _noticed(_: Registry, machine: Machine, event: Noticed) -> None:
-    machine.notices[event.code] = event
-    machine.why = event.reason
-
-
-def _timed_out(_: Registry, machine: Machine, event: TimedOut) -> None:
-    machine.why = event.reason
-
-
-def _token_issued(registry: Registry, machine: Machine, event: TokenIssued) -> None:
-    registry.drop_tokens(machine, event.at)
-    machine.tokens.append(Token(event.secret, event.overlay, event.address, event.expires))
-    registry.by_token[event.secret] = registry.by_overlay[event.overlay] = machine
-
-
-def _nic_seen(registry: Registry, machine: Machine, event: NicSeen) -> None:
-    registry.take_mac(machine, event.mac)
-
-
-def _claimed(registry: Registry, machine: Machine, event: Enrolled) -> None:
-    for mac in event.macs:
-        registry.add_mac(machine, mac)
-    _enrolled(registry, machine, event)
-
-
-def _adopted(registry: Registry, machine: Machine, event: Adopted) -> None:
-    if event.mac is not None:
-        registry.take_mac(machine, event.mac)
-    _enrolled(registry, machine, event)
-
-
-def _enrolled(registry: Registry, machine: Machine, event: Enrolled | Adopted) -> None:
-    if machine.host != event.host:
-        registry.claim(machine, event.host)
-    machine.why, machine.held, machine.held_until = "", "", 0.0
-    machine.fetches.clear()
-
-
-def _merged(registry: Registry, machine: Machine, event: Merged) -> None:
-    other = registry.machines.get(event.other)
-    if other is None or other is machine:
-        return
-    registry._remove(other)  # noqa: SLF001 - one room
-    for mac in other.macs:
-        registry.add_mac(machine, mac)
-
-
-def _forgotten(registry: Registry, machine: Machine, _: Forgotten) -> None:
-    registry._remove(machine)  # noqa: SLF001
-
-
-EFFECTS: Final[dict[type[Event], Callable[[Registry, Machine, Any], None]]] = {
-    BootAsked: _boot_asked,
-    ChainSent: _chain_sent,
-    ScriptSent: _script_sent,
-    ImageSent: _image_sent,
-    LocalBoot: _local_boot,
-    Registered: _registered,
-    Refused: _refused,
-    Noticed: _noticed,
-    TimedOut: _timed_out,
-    TokenIssued: _token_issued,
-    Enrolled: _claimed,
-    NicSeen: _nic_seen,
-    Adopted: _adopted,
-    Merged: _merged,
-    Forgotten: _forgotten,
-}
+        self.by_report.pop(machine.report_id, None)

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bootstrapd.model import ARCHES, Chain, Door, Feature, LocalDisk, Script, Silence, Stage, State
+from bootstrapd.model import ARCHES, Chain, Door, Feature, LocalDisk, Script, Silence, Stage
 from bootstrapd.policy.boot import Standing, decide
 from bootstrapd.policy.match import Conflict
 
 
 def standing(**fields: Any) -> Standing:
-    return Standing(**{"host": host(), "state": State.ENROLLED, **fields})
+    return Standing(**{"host": host(), **fields})
 
 
 @pytest.mark.parametrize(
@@ -82,21 +82,19 @@ def test_I11_the_guard_lets_the_script_through_that_it_missed() -> None:
 @pytest.mark.parametrize("stage", list(Stage))
 @pytest.mark.parametrize("method", ["disk", "cancel"])
 def test_P19_a_ready_host_boots_its_own_disk(stage: Stage, method: str) -> None:
-    decision = decide(
-        ask(stage=stage), standing(state=State.READY), setup(host(), profile={"local_boot": method})
-    )
+    decision = decide(ask(stage=stage), standing(is_local=True), setup(host(), profile={"local_boot": method}))
     assert isinstance(decision, LocalDisk)
     assert (decision.method, decision.program, decision.esp_label) == (method, "snponly.efi", "ESP")
 
 
 def test_P19_a_ready_host_may_be_left_to_its_boot_order() -> None:
-    decision = decide(ask(), standing(state=State.READY), setup(host(), profile={"local_boot": "silence"}))
+    decision = decide(ask(), standing(is_local=True), setup(host(), profile={"local_boot": "silence"}))
     assert isinstance(decision, Silence)
     assert decision.code == "LOCAL_DISK"
 
 
 def test_an_unknown_machine_is_left_alone_and_told_how_to_enrol() -> None:
-    decision = decide(ask(), standing(host=None, state=State.SEEN), setup())
+    decision = decide(ask(), standing(host=None), setup())
     assert isinstance(decision, Silence)
     assert decision.code == "UNKNOWN"
     assert "bootstrapd hosts add 52:54:00:77:00:10" in decision.reason
@@ -104,8 +102,8 @@ def test_an_unknown_machine_is_left_alone_and_told_how_to_enrol() -> None:
 
 def test_an_unknown_machine_may_be_discovered() -> None:
     discover = setup(unknown="discover", discovery_image="installer")
-    assert isinstance(decide(ask(), standing(host=None, state=State.SEEN), discover), Chain)
-    script = decide(ask(stage=Stage.IPXE), standing(host=None, state=State.SEEN), discover)
+    assert isinstance(decide(ask(), standing(host=None), discover), Chain)
+    script = decide(ask(stage=Stage.IPXE), standing(host=None), discover)
     assert isinstance(script, Script)
     assert script.image == "installer"
 
@@ -142,7 +140,7 @@ ASKS = st.builds(
 STANDINGS = st.builds(
     Standing,
     host=st.sampled_from([None, host(), Conflict("two")]),
-    state=st.sampled_from(State),
+    is_local=st.booleans(),
     arch=st.sampled_from([None, *ARCHES.values()]),
     nbp_fetches=st.integers(0, 10),
     held=st.sampled_from(["", "held"]),
@@ -164,5 +162,5 @@ def test_every_ask_has_a_decision_with_a_reason_and_the_door_plays_no_part(
     assert decision.rule
     if not isinstance(known.host, type(host())):
         assert isinstance(decision, Silence)
-    elif known.state is State.READY:
+    elif known.is_local:
         assert isinstance(decision, LocalDisk), "a ready machine never gets an installer"
