@@ -43,7 +43,8 @@ class Hardware(Struct, frozen=True, kw_only=True):
     gpus: Annotated[tuple[Gpu, ...], Meta(max_length=128)] = ()
     cpu_model: Text = ""
     cpu_threads: Size = 0
-    memory_bytes: Size = 0
+    memory_bytes: Size = 0  # what the kernel has: less than is installed
+    memory_installed_bytes: Size = 0  # what SMBIOS says is in the sockets; 0 = it does not say
     arch: Text = ""
     firmware: Text = ""  # "bios" | "uefi"
     secure_boot: bool | None = None
