@@ -1,4 +1,4 @@
-"""Both doors on real links: broadcasts, two interfaces, relays, and overhearing others (root: namespaces)."""
+"""Both doors on real links: broadcasts, two interfaces, relays, links that go down (root: namespaces)."""
 
 from __future__ import annotations
 
@@ -8,101 +8,19 @@ import socket
 import struct
 import subprocess
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
-from typing import NamedTuple
 
 import pytest
-from dhcp_packets import SERVER, discover, packet, raw_options, reply, request
-from namespaces import NEEDS_ROOT, Namespace, run_ip
+from dhcp_packets import discover, raw_options, reply, request
+from dhcp_rack import CLIENT, DEADLINE_S, OURS, OURS_TOO, Machine, Rack, server
+from namespaces import NEEDS_ROOT, run_ip
 
-from bootstrapd.edge.dhcp import DhcpServer
-from bootstrapd.edge.dhcp_ear import Ear
 from bootstrapd.errors import EdgeError
 from bootstrapd.model import Ask, Reply
 from bootstrapd.wire import dhcp
 
 pytestmark = [pytest.mark.root, NEEDS_ROOT]
-
 NEEDS_ETHTOOL = pytest.mark.skipif(shutil.which("ethtool") is None, reason="needs ethtool: apt install ethtool")
-DEADLINE_S = 5.0
-OURS = "10.91.0.1"
-OURS_TOO = "10.91.1.1"
-CLIENT = "10.91.0.2"
-EVERYBODY = ("255.255.255.255", 67)
-Scenario = Callable[[], Awaitable[None]]
-
-
-class Rack(NamedTuple):
-    """The appliance with links srv0 and srv1, and the machines at their other ends, cli0 and cli1."""
-
-    appliance: Namespace
-    machines: Namespace
-
-    def play(self, scenario: Scenario) -> None:
-        """The scenario, on the appliance's side."""
-
-        async def deadline() -> None:
-            async with asyncio.timeout(30):
-                await scenario()
-
-        self.appliance.run(deadline())
-
-    def machine(self, interface: str = "cli0", port: int = 68, address: str = "") -> Machine:
-        return Machine(self.machines.call(open_machine, interface, port, address))
-
-
-def open_machine(interface: str, port: int, address: str) -> socket.socket:
-    opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    opened.setblocking(False)
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
-    opened.bind((address, port))
-    return opened
-
-
-class Machine:
-    """A DHCP client, a relay or another server: a socket at the far end of a link."""
-
-    def __init__(self, opened: socket.socket) -> None:
-        self.socket = opened
-
-    def send(self, data: bytes, to: tuple[str, int] = EVERYBODY) -> None:
-        self.socket.sendto(data, to)
-
-    async def hear(self) -> tuple[bytes, tuple[str, int]]:
-        async with asyncio.timeout(DEADLINE_S):
-            found: tuple[bytes, tuple[str, int]] = await asyncio.get_running_loop().sock_recvfrom(
-                self.socket, 2048
-            )
-            return found
-
-    async def answer_to(self, xid: int) -> dhcp.Packet:
-        """The next thing heard, which must be the answer to this question."""
-        answer = dhcp.parse((await self.hear())[0])
-        assert answer.xid == xid
-        return answer
-
-
-@pytest.fixture
-def rack() -> Iterator[Rack]:
-    built = Rack(Namespace(), Namespace())
-    built.appliance.link("srv0", f"{OURS}/24", built.machines, "cli0", f"{CLIENT}/24")
-    built.appliance.link("srv1", f"{OURS_TOO}/24", built.machines, "cli1", "10.91.1.2/24")
-    yield built
-    built.appliance.close()
-    built.machines.close()
-
-
-def server(
-    answer: Callable[[Ask], Reply] = lambda _: reply("a.efi"),
-    counters: Counter[str] | None = None,
-    interface: str = "srv0",
-    heard: Callable[[dhcp.Packet, str], None] | None = None,
-) -> DhcpServer:
-    address = OURS if interface == "srv0" else OURS_TOO
-    return DhcpServer(interface, address, answer, counters if counters is not None else Counter(), heard=heard)
 
 
 def test_D4_D18_D20_an_offer_is_broadcast_from_our_port_and_address(rack: Rack) -> None:
@@ -316,105 +234,5 @@ def test_a_server_on_the_same_link_is_a_taken_port(rack: Rack) -> None:
         await first.close()
         await second.start()
         await second.close()
-
-    rack.play(scenario)
-
-
-def test_another_servers_answers_are_overheard(rack: Rack) -> None:
-    """P9: offers of others reach the hook with their source; questions, our own answers and junk do not.
-
-    A DHCP client on the appliance still gets them.
-    """
-
-    async def scenario() -> None:
-        counters: Counter[str] = Counter()
-        heard: asyncio.Queue[tuple[dhcp.Packet, str]] = asyncio.Queue()
-        serving = server(counters=counters, heard=lambda *found: heard.put_nowait(found))
-        await serving.start()
-        other, machine = rack.machine(port=67, address=CLIENT), rack.machine()
-        with closing(other.socket), closing(machine.socket), closing(open_machine("srv0", 68, "")) as client:
-            machine.send(discover(xid=1))
-            await machine.answer_to(1)
-            other.send(b"junk", ("255.255.255.255", 68))
-            other.send(discover(xid=2), ("255.255.255.255", 68))
-            offer = dhcp.build_reply(packet(xid=3), reply("theirs.efi"), SERVER)
-            other.send(offer, ("255.255.255.255", 68))
-            found, source = await heard.get()
-            assert (found.xid, found.boot_file, found.server_id) == (3, "theirs.efi", SERVER)
-            assert source == CLIENT
-            assert heard.empty()
-            assert counters["dhcp.heard"] == counters["dhcp.heard_malformed"] == 1
-            async with asyncio.timeout(DEADLINE_S):
-                while await asyncio.get_running_loop().sock_recv(client, 2048) != offer:
-                    pass
-        await serving.close()
-
-    rack.play(scenario)
-
-
-def test_a_failing_hook_does_not_stop_the_listening(rack: Rack) -> None:
-    async def scenario() -> None:
-        counters: Counter[str] = Counter()
-        heard: asyncio.Queue[int] = asyncio.Queue()
-
-        def hook(found: dhcp.Packet, _: str) -> None:
-            heard.put_nowait(found.xid)
-            raise KeyError("a bug")
-
-        serving = server(counters=counters, heard=hook)
-        await serving.start()
-        with closing(rack.machine(port=67, address=CLIENT).socket) as opened:
-            for xid in (1, 2):
-                data = dhcp.build_reply(packet(xid=xid), reply("theirs.efi"), SERVER)
-                Machine(opened).send(data, ("255.255.255.255", 68))
-                assert await heard.get() == xid
-        assert counters["dhcp.bug"] == 2
-        await serving.close()
-
-    rack.play(scenario)
-
-
-def test_the_filter_takes_dhcp_answers_only(rack: Rack) -> None:
-    """Other UDP, other ports, TCP, ICMP and fragments never reach the socket."""
-
-    async def scenario() -> None:
-        counters: Counter[str] = Counter()
-        heard: asyncio.Queue[int] = asyncio.Queue()
-        ear = Ear("srv0", OURS, lambda found, _: heard.put_nowait(found.xid), counters)
-        ear.start()
-        with closing(rack.machine(port=67, address=CLIENT).socket) as opened:
-            other = Machine(opened)
-            other.send(b"x" * 300, (OURS, 67))
-            other.send(b"x" * 300, ("255.255.255.255", 69))
-            other.send(b"x" * 4000, ("255.255.255.255", 68))
-            data = dhcp.build_reply(packet(xid=6), reply("theirs.efi"), SERVER)
-            other.send(data, ("255.255.255.255", 68))
-            assert await heard.get() == 6
-        assert counters == {"dhcp.heard": 1}
-        ear.close()
-
-    rack.play(scenario)
-
-
-def test_without_permission_to_overhear_the_appliance_serves_all_the_same(
-    rack: Rack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    opens = socket.socket
-
-    def no_packet_sockets(family: int = -1, kind: int = -1, proto: int = -1) -> socket.socket:
-        if family == socket.AF_PACKET:
-            raise PermissionError(1, "Operation not permitted")
-        return opens(family, kind, proto)
-
-    async def scenario() -> None:
-        monkeypatch.setattr("bootstrapd.edge.dhcp_ear.socket.socket", no_packet_sockets)
-        serving = server(heard=lambda *_: None)
-        await serving.start()
-        monkeypatch.undo()
-        with closing(rack.machine().socket) as opened:
-            machine = Machine(opened)
-            machine.send(discover(xid=1))
-            await machine.answer_to(1)
-        await serving.close()
 
     rack.play(scenario)

@@ -1,241 +1,31 @@
-"""Clients that stall, lie, flood or talk nonsense lose their own connection, and cost nobody else anything."""
+"""HTTP clients that lie, flood or talk nonsense lose their own connection, and cost nobody else anything."""
 
 from __future__ import annotations
 
 import asyncio
 import gzip
-import hashlib
 import os
 import random
 import socket
-from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
+from http_hostile import (
+    BIG_SIZE,
+    DEADLINE_S,
+    GET,
+    HOST,
+    LAST_GET,
+    connection,
+    converse,
+    download,
+    never_reads,
+    serving,
+    until_eof,
+)
 from structlog.testing import capture_logs
 
-from bootstrapd.edge.http import HttpServer
-from bootstrapd.edge.http_connection import Limits
-from bootstrapd.model import FileAsk, FileReply, Nothing, Reply, TextReply
-
-DEADLINE_S = 10.0
-HOST = "127.0.0.1"
-GET = b"GET /script HTTP/1.1\r\nHost: x\r\n\r\n"
-LAST_GET = GET.replace(b"Host: x", b"Host: x\r\nConnection: close")
-BIG_SIZE = 48_000_000
-
-
-class Serving:
-    """A listener with one small script and one big file."""
-
-    def __init__(self, folder: Path) -> None:
-        self.counters: Counter[str] = Counter()
-        self.broken_off = asyncio.Event()
-        self.bodies: list[bytes] = []
-        self.port = 0
-        big = folder / "initrd"
-        big.write_bytes(random.Random(1).randbytes(BIG_SIZE // 48) * 48)
-        self.digest = hashlib.sha256(big.read_bytes()).hexdigest()
-        self.replies: dict[str, Reply] = {
-            "script": TextReply(body=b"#!ipxe\n", name="script"),
-            "initrd": FileReply(path=big, name="initrd", size=BIG_SIZE),
-        }
-
-    def fetch(self, ask: FileAsk) -> Reply:
-        return self.replies.get(ask.path, Nothing("nothing here"))
-
-    def sent(self, _ask: FileAsk, _reply: Reply, is_complete: bool) -> None:
-        if not is_complete:
-            self.broken_off.set()
-
-    async def register(self, body: bytes, _client: str, _headers: Mapping[str, str]) -> tuple[int, bytes]:
-        self.bodies.append(body)
-        return 201, b"{}"
-
-    async def still_serves(self) -> bool:
-        return (await converse(self.port, LAST_GET)).endswith(b"#!ipxe\n")
-
-
-@asynccontextmanager
-async def serving(folder: Path, **limits: Any) -> AsyncIterator[Serving]:
-    made = Serving(folder)
-    server = HttpServer(
-        HOST,
-        [0],
-        made.fetch,
-        made.counters,
-        posts={"/v1/register": made.register},
-        sent=made.sent,
-        limits=Limits(shutdown_s=0.05, **limits),
-    )
-    made.port = await server.start()
-    try:
-        yield made
-    finally:
-        await server.close()
-
-
-@asynccontextmanager
-async def connection(
-    port: int, address: str = HOST
-) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    reader, writer = await asyncio.open_connection(HOST, port, local_addr=(address, 0))
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-        with suppress(ConnectionError):
-            await writer.wait_closed()
-
-
-async def until_eof(reader: asyncio.StreamReader) -> bytes:
-    got = bytearray()
-    with suppress(ConnectionError):
-        while chunk := await asyncio.wait_for(reader.read(1 << 16), DEADLINE_S):
-            got += chunk
-    return bytes(got)
-
-
-async def converse(port: int, request: bytes) -> bytes:
-    """All that comes back until the server hangs up."""
-    async with connection(port) as (reader, writer):
-        writer.write(request)
-        return await until_eof(reader)
-
-
-def never_reads(port: int, path: bytes) -> socket.socket:
-    """A connection that asks for a file and takes next to nothing of it."""
-    client = socket.socket()
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    client.connect((HOST, port))
-    client.sendall(b"GET /" + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
-    client.setblocking(False)
-    return client
-
-
-async def download(port: int) -> str:
-    """The big file's sha256 as it arrived."""
-    async with connection(port) as (reader, writer):
-        writer.write(b"GET /initrd HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), DEADLINE_S)
-        return hashlib.sha256(await until_eof(reader)).hexdigest()
-
-
-# Stalling
-
-
-async def test_a_connection_that_never_asks_is_closed(tmp_path: Path) -> None:
-    async with serving(tmp_path, request_s=0.05) as server, connection(server.port) as (reader, _):
-        assert await until_eof(reader) == b""
-        assert server.counters["http.refused.silent"] == 1
-
-
-async def test_a_head_that_drips_in_is_closed_all_the_same(tmp_path: Path) -> None:
-    async with serving(tmp_path, request_s=0.2) as server, connection(server.port) as (reader, writer):
-        writer.write(b"GET /script HTTP/1.1\r\nX: ")
-        for _ in range(1000):
-            writer.write(b"x")
-            with suppress(TimeoutError, ConnectionError):
-                assert await asyncio.wait_for(reader.read(1), 0.01) == b""
-                break
-        assert server.counters["http.refused.silent"] == 1
-
-
-async def test_a_second_head_that_drips_in_is_closed_too(tmp_path: Path) -> None:
-    async with serving(tmp_path, idle_s=0.2) as server, connection(server.port) as (reader, writer):
-        writer.write(GET + b"GET /")
-        assert (await asyncio.wait_for(until_eof(reader), DEADLINE_S)).endswith(b"#!ipxe\n")
-
-
-async def test_a_busy_connection_is_not_idle(tmp_path: Path) -> None:
-    async with serving(tmp_path, idle_s=0.05, request_s=0.05) as server:
-        reader, writer = await asyncio.open_connection(HOST, server.port, limit=4096)
-        writer.write(b"GET /initrd HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        got = len(await reader.read(4096))
-        with suppress(TimeoutError):
-            await asyncio.wait_for(server.broken_off.wait(), 0.3)
-        got += len(await until_eof(reader))
-        assert got > BIG_SIZE
-        writer.close()
-
-
-async def test_a_client_that_stops_reading_is_dropped(tmp_path: Path) -> None:
-    async with serving(tmp_path, stalled_s=0.3) as server:
-        client = never_reads(server.port, b"initrd")
-        await asyncio.wait_for(server.broken_off.wait(), DEADLINE_S)
-        client.close()
-        assert await server.still_serves()
-
-
-async def test_a_client_that_hangs_up_leaves_nothing_behind(tmp_path: Path) -> None:
-    async with serving(tmp_path) as server:
-        assert await server.still_serves()
-        before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
-        for _ in range(20):
-            server.broken_off.clear()
-            client = never_reads(server.port, b"initrd")
-            await asyncio.get_running_loop().sock_recv(client, 1)
-            client.close()
-            await asyncio.wait_for(server.broken_off.wait(), DEADLINE_S)
-        assert await server.still_serves()
-        assert len(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208
-
-
-# Too many
-
-
-async def test_one_client_has_so_many_connections_and_no_more(tmp_path: Path) -> None:
-    async with serving(tmp_path, connections_per_client=2) as server:
-        async with connection(server.port), connection(server.port):
-            answer = await converse(server.port, b"")
-            assert answer.startswith(b"HTTP/1.1 503 ")
-            assert b"\r\nRetry-After: 5\r\n" in answer
-            assert answer.endswith(b"\r\n\r\ntoo many connections\n")
-            assert server.counters["http.refused.too_many"] == 1
-        for _ in range(100):  # until the server has seen the two hang up
-            if await server.still_serves():
-                break
-        assert server.counters["http.200"] == 1
-
-
-async def test_the_whole_listener_has_a_bound_too(tmp_path: Path) -> None:
-    async with serving(tmp_path, connections=1) as server, connection(server.port):
-        assert (await converse(server.port, b"")).startswith(b"HTTP/1.1 503 ")
-
-
-async def test_idle_connections_do_not_shut_the_door(tmp_path: Path) -> None:
-    """The longest idle one of the client that has the most makes room; those at work and the others stay."""
-    async with serving(tmp_path, connections=4) as server, AsyncExitStack() as stack:
-        open_: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
-        for address in ("127.0.0.3", "127.0.0.2", "127.0.0.2", "127.0.0.2"):
-            open_.append(await stack.enter_async_context(connection(server.port, address)))
-            assert await ask(*open_[-1]) == b"#!ipxe\n"
-        assert await ask(*open_[1]) == b"#!ipxe\n"  # so that the second of that client is idle the longest
-        assert await server.still_serves()
-        assert server.counters["http.crowded_out"] == 1
-        assert await until_eof(open_[2][0]) == b""
-        for number in (0, 1, 3):
-            assert await ask(*open_[number]) == b"#!ipxe\n"
-
-
-async def test_connections_at_work_are_not_crowded_out(tmp_path: Path) -> None:
-    async with serving(tmp_path, connections=1) as server, connection(server.port) as (reader, writer):
-        writer.write(GET.replace(b"script", b"initrd"))
-        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), DEADLINE_S)
-        assert (await converse(server.port, b"")).startswith(b"HTTP/1.1 503 ")
-        body = await asyncio.wait_for(reader.readexactly(BIG_SIZE), DEADLINE_S)
-        assert hashlib.sha256(body).hexdigest() == server.digest
-        assert server.counters["http.crowded_out"] == 0
-
-
-async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
-    """The script, over a connection that stays open."""
-    writer.write(GET)
-    await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), DEADLINE_S)
-    return await asyncio.wait_for(reader.readexactly(len(b"#!ipxe\n")), DEADLINE_S)
+from bootstrapd.model import FileReply, TextReply
 
 
 async def test_the_log_does_not_give_an_overlay_away(tmp_path: Path) -> None:
