@@ -126,11 +126,6 @@ class Machine:
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(target)
 
-    def by_id(self, name: str, target: str) -> None:
-        link = self.root / "dev/disk/by-id" / name
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(target)
-
     def partition(self, disk: str, name: str, sectors: int = 2048) -> Path:
         self.write(f"sys/block/{disk}/{name}/partition", "1\n")
         self.write(f"sys/block/{disk}/{name}/size", f"{sectors}\n")
@@ -336,114 +331,6 @@ def test_disks_are_told_apart(agent: Agent, appliance: Appliance) -> None:
         ("sdc", "virtual", "", ""),
         ("vda", "virtual", "rack-1", ""),
     ]
-
-
-NVME_NAMES = {
-    "nvme-Samsung_980_S64DNX0R": "../../nvme0n1",
-    "nvme-Samsung_980_S64DNX0R_1": "../../nvme0n1",
-    "nvme-eui.0025385b21404321": "../../nvme0n1",
-    "nvme-eui.0025385b21404321-part1": "../../nvme0n1p1",
-    "wwn-0x50004cf-part1": "../../nvme0n1p1",
-    "wwn-0x5000c500": "../../sda",
-    "ata-\\x2f_odd": "../../nvme0n1",
-    "lvm-pv-uuid-x": "../../nvme0n1",
-}
-
-
-@pytest.mark.parametrize(
-    ("gone", "expected"),
-    [
-        ((), "nvme-eui.0025385b21404321"),
-        (("nvme-eui.0025385b21404321",), "nvme-Samsung_980_S64DNX0R"),
-        (tuple(name for name in NVME_NAMES if name.startswith("nvme")), ""),
-    ],
-)
-def test_a_disk_has_the_best_name_that_stays(
-    agent: Agent, appliance: Appliance, gone: tuple[str, ...], expected: str
-) -> None:
-    agent.machine.disk("nvme0n1", 2048)
-    agent.machine.partition("nvme0n1", "nvme0n1p1")
-    for name in NVME_NAMES.keys() - set(gone):
-        agent.machine.by_id(name, NVME_NAMES[name])
-    (disk,) = register(agent, appliance).hardware.disks
-    assert disk.by_id == (f"/dev/disk/by-id/{expected}" if expected else "")
-
-
-def test_a_name_in_a_folder_of_dev_is_found(agent: Agent, appliance: Appliance) -> None:
-    agent.machine.disk("cciss!c0d0", 2048)
-    agent.machine.by_id("scsi-3600508b1", "../../cciss/c0d0")
-    (disk,) = register(agent, appliance).hardware.disks
-    assert disk.by_id == "/dev/disk/by-id/scsi-3600508b1"
-
-
-def move_below(machine: Machine, name: str, bus: str) -> None:
-    """Makes sys/block/NAME the link that it is in a real sysfs."""
-    real = machine.root / f"sys/devices/{bus}/block/{name}"
-    real.parent.mkdir(parents=True, exist_ok=True)
-    link = machine.root / f"sys/block/{name}"
-    link.rename(real)
-    link.symlink_to(f"../devices/{bus}/block/{name}")
-
-
-def test_what_a_person_may_pull_out_is_removable(agent: Agent, appliance: Appliance) -> None:
-    machine = agent.machine
-    for name, flag in {"sda": "0", "sdb": "0", "sdc": "1", "sdd": "1", "vda": "0"}.items():
-        machine.disk(name, 2048, removable=flag + "\n")
-    machine.disk("mmcblk0", 2048, removable="0\n", device__type="SD\n")
-    machine.disk("mmcblk1", 2048, removable="0\n", device__type="MMC\n")
-    move_below(machine, "sda", "pci0000:00/0000:00:17.0/ata1/host0/target0:0:0/0:0:0:0")
-    move_below(machine, "sdb", "pci0000:00/0000:00:14.0/usb2/2-1/2-1:1.0/host6/target6:0:0/6:0:0:0")
-    move_below(machine, "sdd", "pci0000:00/0000:00:17.0/ata2/host1/target1:0:0/1:0:0:0")  # a hot-plug bay
-    seen = {disk.name: disk.is_removable for disk in register(agent, appliance).hardware.disks}
-    assert seen == {
-        "mmcblk0": True,
-        "mmcblk1": False,
-        "sda": False,
-        "sdb": True,
-        "sdc": True,
-        "sdd": False,
-        "vda": False,
-    }
-
-
-def memory_device(
-    size: int, *, extended: int = 0, kind: int = 0x1A, technology: int = 3, length: int = 0x5C
-) -> bytes:
-    """One SMBIOS structure of type 17 (SMBIOS 3.7, 7.18) with the strings that follow it."""
-    record = bytearray(0x5C)
-    struct.pack_into("<BBH", record, 0, 17, length, 0x1100)
-    struct.pack_into("<H", record, 0x0C, size)
-    record[0x12], record[0x28] = kind, technology
-    struct.pack_into("<I", record, 0x1C, extended)
-    return bytes(record[:length]) + b"DIMM A1\0\x11\x15\0\0"
-
-
-BIOS = struct.pack("<BBH", 0, 6, 0) + b"\0\0" + b"\0\0"
-END = struct.pack("<BBH", 127, 4, 0xFEFF) + b"\0\0"
-SMBIOS = {
-    "two of 32 GB, an empty socket": (
-        BIOS + memory_device(0x7FFF, extended=32768) * 2 + memory_device(0) + END,
-        64 << 30,
-    ),
-    "in megabytes, of SMBIOS 2.1": (memory_device(8192, length=0x15) + BIOS + END, 8 << 30),
-    "in kilobytes": (memory_device(0x8000 | 1024), 1 << 20),
-    "persistent memory and flash are none": (
-        memory_device(8192) + memory_device(0x7FFF, extended=262144, technology=7) + memory_device(16, kind=9),
-        8 << 30,
-    ),
-    "after the end nothing counts": (memory_device(8192) + END + memory_device(8192), 8 << 30),
-    "a size that is not known": (memory_device(0xFFFF) + memory_device(8192), 0),
-    "a table that is cut off": (memory_device(8192) + memory_device(8192)[:20], 8 << 30),
-    "nonsense": (b"\x11\x00" * 40, 0),
-    "empty": (b"", 0),
-}
-
-
-@pytest.mark.parametrize("case", SMBIOS)
-def test_the_memory_in_the_sockets(agent: Agent, appliance: Appliance, case: str) -> None:
-    table, expected = SMBIOS[case]
-    agent.machine.write("sys/firmware/dmi/tables/DMI", table)
-    assert register(agent, appliance).hardware.memory_installed_bytes == expected
 
 
 NVME_NAMES = {
