@@ -9,7 +9,16 @@ import structlog
 
 from bootstrapd.daemon.appliance import Appliance, of
 from bootstrapd.errors import WireError
-from bootstrapd.model import Mac, Merged, Refused, Registered, Registration, encode, read_registration
+from bootstrapd.model import (
+    Mac,
+    Merged,
+    Refused,
+    Registered,
+    Registration,
+    encode,
+    read_registration,
+    read_report,
+)
 from bootstrapd.model.view import Admission
 from bootstrapd.policy import admission
 from bootstrapd.policy.admission import Caller, Refusal
@@ -60,6 +69,14 @@ class Admissions:
             self._accept(machine, registration, client)
         await self._durable()
         return 200, encode(Admission(status="accepted", machine=machine.id, host=machine.host))
+
+    async def report(self, body: bytes, client: str) -> tuple[int, bytes]:
+        """The HTTP status and JSON body for one `POST /v1/report` of an installed system."""
+        try:
+            read_report(body)
+        except WireError as error:
+            return self._refuse(400, Refusal("BAD_REPORT", str(error)), client)
+        return self._refuse(403, Refusal("UNKNOWN_TOKEN", "no install of ours gave this token"), client)
 
     def _accept(self, machine: Machine, registration: Registration, client: str) -> None:
         hardware = admission.sane(registration.hardware)

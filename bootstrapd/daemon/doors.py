@@ -12,7 +12,7 @@ from msgspec import Struct
 from bootstrapd.config import Config
 from bootstrapd.edge import tftp
 from bootstrapd.edge.dhcp import DhcpServer
-from bootstrapd.edge.http import HttpServer, Page
+from bootstrapd.edge.http import HttpServer, Page, Post
 from bootstrapd.edge.http_connection import Limits
 from bootstrapd.errors import EdgeError
 from bootstrapd.model import Ask, FileAsk, Link, Mac, Reply
@@ -22,6 +22,8 @@ from bootstrapd.wire.dhcp import Packet
 
 log = structlog.get_logger(__name__)
 
+Take = Callable[[bytes, str], Awaitable[tuple[int, bytes]]]  # body, client's address -> status, JSON
+
 
 class Answers(Struct, frozen=True, kw_only=True):
     """What the doors ask of the rest of the daemon."""
@@ -29,7 +31,8 @@ class Answers(Struct, frozen=True, kw_only=True):
     answer: Callable[[Ask], Reply]
     fetch: Callable[[FileAsk], Reply]
     fetched: Callable[[FileAsk], None]
-    register: Callable[[bytes, str], Awaitable[tuple[int, bytes]]]
+    register: Take
+    report: Take
     heard: Callable[[Heard], None]
     took: Callable[[Mac, str], None]
     pages: Mapping[str, Page]
@@ -74,7 +77,7 @@ class LinkDoors:
             http_ports,
             answers.fetch,
             counters,
-            posts={"/v1/register": self._register},
+            posts={"/v1/register": _post(answers.register), "/v1/report": _post(answers.report)},
             pages=answers.pages,
             sent=self._sent,
             limits=Limits(connections=config.http.max_connections),
@@ -116,9 +119,6 @@ class LinkDoors:
     def _sent(self, ask: FileAsk, _reply: Reply, is_complete: bool) -> None:
         if is_complete:
             self._answers.fetched(ask)
-
-    async def _register(self, body: bytes, client: str, _headers: Mapping[str, str]) -> tuple[int, bytes]:
-        return await self._answers.register(body, client)
 
     def _heard(self, packet: Packet, source: str) -> None:
         self._answers.heard(
@@ -187,6 +187,13 @@ class Doors:
         for doors in self._open.values():
             await doors.close()
         self._open.clear()
+
+
+def _post(take: Take) -> Post:
+    async def post(body: bytes, client: str, _headers: Mapping[str, str]) -> tuple[int, bytes]:
+        return await take(body, client)
+
+    return post
 
 
 def _place(link: Link) -> tuple[int, str]:

@@ -91,6 +91,7 @@ class Daemon:
             fetch=files.fetch,
             fetched=files.fetched,
             register=admissions.register,
+            report=admissions.report,
             heard=self.appliance.heard,
             took=self.appliance.took,
             pages=metrics.pages(self.counters, self._is_ready),

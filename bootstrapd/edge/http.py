@@ -20,7 +20,18 @@ from typing import Final
 import structlog
 from aiohttp import web
 
-from bootstrapd.edge.http_answer import JSON, TEXT, headers, line, open_file, read_body, send, sendfile, type_of
+from bootstrapd.edge.http_answer import (
+    JSON,
+    TEXT,
+    code_of,
+    headers,
+    line,
+    open_file,
+    read_body,
+    send,
+    sendfile,
+    type_of,
+)
 from bootstrapd.edge.http_connection import Connection, Connections, Limits
 from bootstrapd.errors import ConfigError, EdgeError, RefusedError, WireError
 from bootstrapd.model import Door, FileAsk, FileReply, Nothing, Reply, TextReply, encode
@@ -210,14 +221,15 @@ class HttpServer:
         if body is None:
             return await self._refuse(request, 413, "too_large", f"a body may have {limit} bytes")
         status, answer = await post(body, _addresses(request)[1], request.headers)
-        return await send(request, status, answer, JSON)
+        return await send(request, status, answer, JSON, code=code_of(answer) if status >= 400 else "")
 
     async def _refuse(
         self, request: web.BaseRequest, status: int, code: str, why: str, **extra: str
     ) -> web.StreamResponse:
         self._counters[f"http.refused.{code}"] += 1
         is_last = request.body_exists  # what is left of the body must not be taken for the next request
-        return await send(request, status, line(why), TEXT, is_last=is_last, extra=extra)
+        shown = code.upper() if request.method == "POST" else ""
+        return await send(request, status, line(why), TEXT, is_last=is_last, code=shown, extra=extra)
 
     async def _failed(self, request: web.BaseRequest, error: Exception) -> web.StreamResponse:
         status = next((status for kind, status in _BLAME if isinstance(error, kind)), 500)
@@ -229,7 +241,7 @@ class HttpServer:
         if request.method != "POST":
             return await send(request, status, line(why), TEXT)
         code = error.code if isinstance(error, RefusedError) else type(error).__name__
-        return await send(request, status, encode(Failure(error=why, code=code)), JSON)
+        return await send(request, status, encode(Failure(error=why, code=code)), JSON, code=code)
 
 
 def _shown(path: str) -> str:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import BinaryIO, Final
 
 from aiohttp import web
+from msgspec import Struct
 
 from bootstrapd.edge.http_connection import SERVER
 from bootstrapd.edge.regular import open_regular
-from bootstrapd.model import FileReply, TextReply
+from bootstrapd.model import FileReply, TextReply, decoder
 
 # By the end of the name, before the reply's own type: edk2 refuses what neither tells it (H8).
 CONTENT_TYPES: Final = MappingProxyType(
@@ -29,7 +31,15 @@ CONTENT_TYPES: Final = MappingProxyType(
 TEXT: Final = "text/plain; charset=utf-8"
 JSON: Final = "application/json"
 MAX_REASON: Final = 300  # characters
+_CODE: Final = re.compile("[A-Z][A-Z0-9_]{0,39}")
 SLICE: Final = 16 << 20  # bytes of a file, before others get their turn
+
+
+class _Coded(Struct):
+    code: str = ""
+
+
+_CODED: Final = decoder(_Coded)
 
 
 def open_file(reply: FileReply) -> tuple[BinaryIO, int, str]:
@@ -70,13 +80,18 @@ async def send(
     kind: str,
     *,
     is_last: bool = False,
+    code: str = "",
     extra: Mapping[str, str] = MappingProxyType({}),
 ) -> web.StreamResponse:
-    """Write a whole short answer; `is_last` closes the connection behind it."""
+    """Write a whole short answer; `is_last` closes the connection behind it.
+
+    A refusal's `code` also stands in the status line: busybox's wget shows nothing else of a 4xx.
+    """
     head = headers(request, len(body), kind, is_last=is_last) | dict(extra)
     if status == 304:  # RFC 9110 15.4.5: has no body, and so no length but the file's own
         del head["Content-Length"], head["Content-Type"]
-    response = web.Response(status=status, body=body, headers=head)
+    reason = code if status >= 400 and _CODE.fullmatch(code) else None  # None: HTTP's own words
+    response = web.Response(status=status, reason=reason, body=body, headers=head)
     if is_last:
         response.force_close()
     await response.prepare(request)
@@ -118,6 +133,11 @@ async def read_body(request: web.BaseRequest, limit: int) -> bytes | None:
         if len(body) > limit:
             return None
     return bytes(body)
+
+
+def code_of(answer: bytes) -> str:
+    """The `code` of a JSON answer of ours, "" where it has none."""
+    return _CODED.decode(answer).code
 
 
 def line(text: str) -> bytes:

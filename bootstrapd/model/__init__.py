@@ -33,7 +33,15 @@ from bootstrapd.model.fleet import (
 )
 from bootstrapd.model.hardware import ChosenDisk, Disk, Gpu, Hardware, Nic, Pin, Registration, Report
 from bootstrapd.model.identity import Mac, clean_serial, clean_uuid, swapped_uuid
-from bootstrapd.model.json import decoder, encode, event_decoder, indented, plain, read_registration
+from bootstrapd.model.json import (
+    decoder,
+    encode,
+    event_decoder,
+    indented,
+    plain,
+    read_registration,
+    read_report,
+)
 from bootstrapd.model.life import (
     Accepted,
     Adopted,
@@ -151,5 +159,6 @@ __all__ = [
     "indented",
     "plain",
     "read_registration",
+    "read_report",
     "swapped_uuid",
 ]

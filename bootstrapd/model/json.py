@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from bootstrapd.errors import WireError
-from bootstrapd.model.hardware import Registration
+from bootstrapd.model.hardware import Registration, Report
 from bootstrapd.model.identity import Mac
 from bootstrapd.model.life import AnyEvent
 
@@ -70,6 +70,7 @@ event_decoder: Final[msgspec.json.Decoder[AnyEvent]] = msgspec.json.Decoder(AnyE
 
 
 _REGISTRATION: Final = decoder(Registration)
+_REPORT: Final = decoder(Report)
 
 
 def read_registration(body: bytes) -> Registration:
@@ -78,3 +79,11 @@ def read_registration(body: bytes) -> Registration:
         return _REGISTRATION.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"the registration cannot be read: {error}") from None
+
+
+def read_report(body: bytes) -> Report:
+    """The body of `POST /v1/report`; WireError says what is wrong with it and where."""
+    try:
+        return _REPORT.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise WireError(f"the report cannot be read: {error}") from None
