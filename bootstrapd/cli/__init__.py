@@ -19,6 +19,7 @@ from bootstrapd.errors import BootstrapdError
 
 COMMANDS: Final[dict[str, str]] = {
     "serve": "bootstrapd.cli.serve:serve",
+    "status": "bootstrapd.cli.status:status",
     "check-config": "bootstrapd.cli.check:check_config",
     "explain": "bootstrapd.cli.explain:explain",
     "probe": "bootstrapd.cli.probe:probe",

@@ -22,6 +22,12 @@ STANDING: Final[dict[str | None, str]] = {
     "enrolled": "its machine asked to boot, and was answered",
     "netbooting": "its machine is loading what it was sent",
     "live": "its machine runs the live system, which has registered",
+    "rejected": "its machine registered, and is not what its host.toml and its profile ask for",
+    "claimed": "its machine is going to be installed, and waits for its turn",
+    "installing": "its machine is being installed",
+    "rebooting": "its machine is installed, and its first boot is awaited",
+    "drifted": "its machine runs from its own disk, but another system than the one that was installed",
+    "failed": "its install failed",
     "ready": "its machine runs from its own disk",
 }
 SERIAL: Final = (

@@ -65,8 +65,12 @@ def _option(option: click.Option) -> str:
         value = " " + "\\|".join(option.type.choices)
     else:
         value = "" if option.is_flag else f" {option.metavar or 'TEXT'}"
-    notes = [option.help or "", "Required." if option.required else ""]
+    notes = [option.help or "", _default(option), "Required." if option.required else ""]
     return f"| `{names}{value}` | {' '.join(filter(None, notes))} |"
+
+
+def _default(option: click.Option) -> str:
+    return f"Default: `{option.default}`." if option.show_default and option.default is not None else ""
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -38,6 +39,11 @@ def main(names: list[str]) -> None:
     unknown = sorted(set(names) - set(BENCHES))
     if unknown:
         sys.exit(f"there is no bench {', '.join(unknown)}; there are: {', '.join(BENCHES)}")
+    # As it is installed: pip and Nix compile, and a shell may have told Python to keep nothing compiled.
+    os.environ |= {
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPYCACHEPREFIX": str(OUTPUT.parent.resolve() / "bytecode"),
+    }
     rows: dict[str, Row] = {}
     for name in names or BENCHES:
         began = time.monotonic()

@@ -24,6 +24,7 @@ from bootstrapd.model.view import (
     Explained,
     HostView,
     ImageView,
+    ListenerView,
     MachineView,
     NoticeView,
     StageView,
@@ -86,6 +87,7 @@ class FakeCore:
     def __init__(self) -> None:
         self.asked: list[tuple[object, ...]] = []
         self.mistakes: list[str] = []
+        self.problems: tuple[str, ...] = ()
         known = MachineView(
             id=MAC.hex,
             state=State.LIVE,
@@ -112,7 +114,20 @@ class FakeCore:
         self.known = {machine.id: machine for machine in (known, stranger)}
 
     def status(self) -> StatusView:
-        return StatusView(version="0", pid=1, started=1.0)
+        doors = (("dhcp", 67), ("pxe", 4011), ("tftp", 69), ("http", 80))
+        return StatusView(
+            version="0",
+            pid=1,
+            started=1_700_000_000.0,
+            hosts=1,
+            profiles=2,
+            images=1,
+            machines=len(self.known),
+            listeners=tuple(
+                ListenerView(door=door, address="10.0.0.1", port=port, interface="eth0") for door, port in doors
+            ),
+            problems=self.problems,
+        )
 
     def hosts(self) -> list[HostView]:
         seen = self.known.get(MAC.hex)
@@ -138,7 +153,7 @@ class FakeCore:
         return self.known.get(key.lower().replace(":", "").replace("-", ""))
 
     def images(self) -> list[ImageView]:
-        return []
+        return [ImageView(name="installer")]
 
     def explain(self, mac: Mac, arch: Arch | None, stage: Stage | None, door: Door | None) -> list[Explained]:
         self.asked.append(("explain", mac, arch and arch.code, stage, door))
