@@ -98,7 +98,7 @@ def _own_disk(ask: Ask, host: Host, profile: Profile, standing: Standing, setup:
         return Silence(
             code="LOCAL_DISK",
             rule="local_boot = silence",
-            reason=f"the disk of {host.name} holds its system; profile {profile.name} leaves it to its boot order",
+            reason=f"{host.name} has a system on its disk; profile {profile.name} leaves it to its boot order",
         )
     arch = ask.arch or standing.arch
     return LocalDisk(

@@ -27,7 +27,7 @@ from bootstrapd.model import (
     TokenIssued,
 )
 from bootstrapd.policy import run
-from bootstrapd.policy.machine import Boot, Machine, Token, line, mark, spender, token_id
+from bootstrapd.policy.machine import BOOTS_A_MACHINE, Boot, Machine, Token, line, mark, spender, token_id
 
 if TYPE_CHECKING:
     from bootstrapd.policy.registry import Registry
@@ -44,6 +44,8 @@ def _boot_asked(registry: Registry, machine: Machine, event: BootAsked) -> None:
     machine.arch = event.arch
     machine.uuid = event.uuid or machine.uuid
     machine.serial = event.serial or machine.serial
+    if machine.boot is not None:
+        machine.boots = [*machine.boots, machine.boot][-BOOTS_A_MACHINE + 1 :]
     machine.boot = Boot(event.id, event.at, event.at)
     machine.is_up = False
     mark(machine, "asked", event.at, f"{event.stage} by {event.door}")

@@ -31,6 +31,7 @@ SILENCE_S: Final = 120.0  # a machine that was silent for so long has been power
 RETRY_S: Final = 30.0  # edk2's last DISCOVER retry comes 28 s after the first, with the same xid
 TOKEN_LIFE_S: Final = 900.0
 STAGES_A_BOOT: Final = 48
+BOOTS_A_MACHINE: Final = 6
 
 
 def token_id(secret: str) -> str:
@@ -81,6 +82,7 @@ class Machine(Struct, kw_only=True, dict=True):
     host: str = ""
     arch: int = -1
     boot: Boot | None = None
+    boots: list[Boot] = []  # the ones before it, oldest first
     fetches: list[float] = []  # completed boot program fetches since the last script
     held: str = ""
     held_until: float = 0.0
@@ -99,12 +101,15 @@ class Machine(Struct, kw_only=True, dict=True):
     pin: Pin | None = None
     # The last run.
     run: str = ""
+    run_started: float = 0.0
     arm: str = ""  # the arm it was claimed under
-    steps: list[StageView] = []  # of the run, oldest first
     phase: str = ""
+    phase_started: float = 0.0
     progress: Progressed | None = None
     closure: str = ""
+    found: str = ""  # drifted: the system that reported in its place
     report_id: str = ""
+    report_spent_by: str = ""  # the boot id that showed its token
     failure: Failed | None = None
     is_local: bool = False  # its own disk holds a system to boot
 

@@ -28,20 +28,13 @@ from bootstrapd.model import (
     Reported,
     Retried,
 )
-from bootstrapd.model.view import StageView
 from bootstrapd.policy.arm import Arm, identities
-from bootstrapd.policy.machine import Machine
+from bootstrapd.policy.machine import Machine, mark
 
 if TYPE_CHECKING:
     from bootstrapd.policy.registry import Registry
 
-STEPS_A_RUN: Final = 64
 ON_ITS_OWN: Final = frozenset({"reboot", "first boot"})  # after these stages the machine is on its disk
-
-
-def _step(machine: Machine, name: str, at: float, detail: str = "") -> None:
-    if len(machine.steps) < STEPS_A_RUN:
-        machine.steps.append(StageView(name=name, at=at, detail=detail))
 
 
 def _armed(registry: Registry, _: None, event: Armed) -> None:
@@ -77,17 +70,17 @@ def _rejected(_: Registry, machine: Machine, event: Rejected) -> None:
 
 def _claimed(registry: Registry, machine: Machine, event: Claimed) -> None:
     machine.run, machine.arm, machine.disks = event.id, event.arm, event.disks
-    machine.steps, machine.phase, machine.progress = [], "", None
-    machine.why = ""
-    _step(machine, "claimed", event.at)
+    machine.run_started, machine.phase, machine.progress = event.at, "", None
+    machine.why, machine.found = "", ""
+    mark(machine, "claimed", event.at)
     arm = registry.arms.get(event.host)
     if arm is not None and not arm.disks:
         arm.disks = identities(event.disks)
 
 
 def _phase_started(_: Registry, machine: Machine, event: PhaseStarted) -> None:
-    machine.phase, machine.progress = event.phase, None
-    _step(machine, event.phase, event.at)
+    machine.phase, machine.phase_started, machine.progress = event.phase, event.at, None
+    mark(machine, event.phase, event.at)
 
 
 def _built(registry: Registry, machine: Machine, event: Built) -> None:
@@ -110,19 +103,21 @@ def _progressed(_: Registry, machine: Machine, event: Progressed) -> None:
 def _installed(_: Registry, machine: Machine, event: Installed) -> None:
     machine.is_local, machine.is_up = True, False
     machine.phase, machine.progress = "", None
-    _step(machine, "installed", event.at, event.closure)
+    mark(machine, "installed", event.at, event.closure)
 
 
 def _reported(registry: Registry, machine: Machine, event: Reported) -> None:
     _runs_from_disk(registry, machine, event.address)
-    machine.failure, machine.why = None, ""
-    _step(machine, "ready", event.at, event.closure)
+    machine.failure, machine.why, machine.found = None, "", ""
+    machine.report_spent_by = event.boot_id
+    mark(machine, "ready", event.at, event.closure)
 
 
 def _drifted(registry: Registry, machine: Machine, event: Drifted) -> None:
     _runs_from_disk(registry, machine, event.address)
+    machine.found = event.found
     machine.why = f"it runs {event.found}, and {event.expected} was installed"
-    _step(machine, "drifted", event.at, event.found)
+    mark(machine, "drifted", event.at, event.found)
 
 
 def _runs_from_disk(registry: Registry, machine: Machine, address: str) -> None:
@@ -135,7 +130,7 @@ def _failed(registry: Registry, machine: Machine, event: Failed) -> None:
     machine.failure, machine.phase, machine.progress = event, "", None
     machine.is_up = machine.is_up and not (event.is_lost or event.stage in ON_ITS_OWN)
     machine.why = f"failed at {event.stage}: {event.cause}"
-    _step(machine, "failed", event.at, f"{event.stage}: {event.cause}")
+    mark(machine, "failed", event.at, f"{event.stage}: {event.cause}")
     arm = registry.arms.get(machine.host)
     if arm is not None and arm.id == machine.arm:
         arm.failures += 1

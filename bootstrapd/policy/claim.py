@@ -1,0 +1,82 @@
+"""From registered to claimed: is this the hardware its host wants, and may it be installed now?
+
+`judge` looks at a registration once and gives every reason at once. `claim` is asked whenever something
+changed, and by time; what it gives when nothing is due is the sentence that `hosts why` shows.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from bootstrapd.model import Accepted, ChosenDisk, DiskSelector, Host, Profile, Rejected, State
+from bootstrapd.policy import disks, pin, requirements
+from bootstrapd.policy.arm import Arm, forbids, is_consent
+from bootstrapd.policy.machine import Machine
+
+ONE_DISK = {"main": DiskSelector()}  # the layout of a host that names none
+
+
+class Claim(Struct, frozen=True):
+    """Install it now, under this arm, on these disks."""
+
+    arm: Arm
+    disks: tuple[ChosenDisk, ...]
+
+
+class Wait(Struct, frozen=True):
+    """Nothing is to be done: why, and until when where time alone ends it (0.0 = it does not)."""
+
+    reason: str
+    until: float = 0.0
+
+
+class Exhausted(Struct, frozen=True):
+    """The arm allows nothing more: it ends."""
+
+    arm: Arm
+    reason: str
+
+
+def judge(machine: Machine, host: Host, profile: Profile) -> Accepted | Rejected:
+    """The verdict on what the machine registered with, as a draft of the event that says it."""
+    hardware = machine.hardware
+    if hardware is None:
+        raise ValueError(machine.id)
+    reasons = pin.differences(machine.pin, hardware) if machine.pin else []
+    reasons += requirements.shortfalls(hardware, profile.requires)
+    chosen: tuple[ChosenDisk, ...] = ()
+    if profile.layout:
+        choice = disks.choose(host.disk or ONE_DISK, hardware)
+        chosen = choice.disks
+        reasons += choice.reasons
+        if not machine.host_key:
+            reasons.append("it registered without an SSH host key, and an install needs one to be pinned to")
+    if reasons:
+        return Rejected(id="", at=0.0, machine=machine.id, reasons=tuple(reasons))
+    return Accepted(id="", at=0.0, machine=machine.id, disks=chosen, pin=machine.pin or pin.pin(hardware))
+
+
+def claim(machine: Machine, profile: Profile, arm: Arm | None, now: float) -> Claim | Wait | Exhausted:
+    """Whether this machine is to be installed now. Total: every machine has an answer."""
+    name = machine.host
+    if machine.state not in {State.LIVE, State.FAILED}:
+        return Wait(f"{name} is {machine.state}")
+    if not profile.layout:
+        return Wait(f"profile {profile.name} names no layout: its machines boot their image and stay live")
+    if arm is None:
+        return Wait(f"nobody consented to erase its disks: 'bootstrapd hosts arm {name}' does")
+    if not is_consent(arm, profile):
+        return Wait(
+            f"profile {profile.name} wants each install approved: 'bootstrapd hosts arm {name}' shows what it "
+            "erases and asks"
+        )
+    forbidden = forbids(arm, machine.disks, now)
+    if forbidden and machine.is_up:
+        return Exhausted(arm, forbidden)
+    if not machine.is_up or not machine.is_judged:
+        return Wait(f"{name} has to boot its installer and register first: power it on")
+    if machine.failure is not None and machine.failure.retry_at == 0.0 and machine.arm == arm.id:
+        return Wait(f"'bootstrapd hosts retry {name}' tries again")
+    if machine.failure is not None and machine.arm == arm.id and now < machine.failure.retry_at:
+        return Wait("it is tried again by itself", until=machine.failure.retry_at)
+    return Claim(arm, machine.disks)
