@@ -39,7 +39,21 @@ authorized_keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB me@desk", 'from="10.0
 [log]
 level = "debug"
 format = "json"
+[nats]
+enabled = false
+url = "tls://nats.example.org:4222"
+credentials = "/etc/bootstrapd/nats.creds"
+tls_ca = "/etc/bootstrapd/ca.pem"
+tls_cert = "/etc/bootstrapd/cert.pem"
+tls_key = "/etc/bootstrapd/key.pem"
+prefix = "acme.racks"
+site = "east"
+commands = "deploy"
+allow_arm = true
+infrastructure = false
 """
+# "proxy" is all there is so far; the others exclude what stands above.
+NOT_TOGETHER = {".mode", ".nats.leaf_of", ".nats.nkey_seed_file", ".nats.token_file"}
 
 
 def mistakes(text: str) -> list[str]:
@@ -67,7 +81,31 @@ def test_nothing_written_gives_the_defaults() -> None:
 def test_every_key_can_be_written() -> None:
     written, default = leaves(parse_config(EVERY_KEY)), leaves(Config())
     unchanged = {key for key in default if written[key] == default[key]}
-    assert unchanged == {".mode"}  # "proxy" is all there is so far
+    assert unchanged == NOT_TOGETHER
+
+
+def test_an_own_nats_server_can_be_a_leaf_node() -> None:
+    nats = parse_config('[nats]\nleaf_of = ["nats-leaf://[fd00::1]:7422"]\nnkey_seed_file = "/k"').nats
+    assert nats.leaf_of == ("nats-leaf://[fd00::1]:7422",)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('url = "nats://n"\nleaf_of = ["nats-leaf://n"]', "nats.leaf_of"),
+        ('url = "nats://n"\ntls_key = "/k"', "nats.tls_cert"),
+        ('url = "nats://n"\ntoken_file = "/t"\ncredentials = "/c"', "nats.token_file"),
+        ('credentials = "/c"', "nats.credentials"),
+        ('leaf_of = ["nats-leaf://n"]\ntoken_file = "/t"', "nats.token_file"),
+        ("allow_arm = true", "nats.allow_arm"),
+        ('url = "nats://me:secret@n"', "nats.url"),
+        ('prefix = "a.>"', "nats.prefix"),
+        ('site = "a.b"', "nats.site"),
+    ],
+)
+def test_what_makes_no_sense_of_nats_is_said(text: str, key: str) -> None:
+    (mistake,) = mistakes(f"[nats]\n{text}\n")
+    assert mistake.startswith(f"c.toml: {key}: expected ")
 
 
 def test_paths_hang_on_state_unless_said_otherwise() -> None:

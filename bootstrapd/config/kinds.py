@@ -32,6 +32,20 @@ Folder = Annotated[str, _like(rf"/{_LINE}*", "an absolute path such as /srv/host
 OptionalFolder = Annotated[
     str, _like(rf"(/{_LINE}*)?", 'an absolute path such as /srv/hosts, or "" for the default')
 ]
+OptionalFile = Annotated[str, _like(rf"(/{_LINE}*)?", 'the absolute path of a file, or "" for none')]
+_NATS_URL: Final = r"(nats|tls|nats-leaf)://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
+NatsUrl = Annotated[str, _like(_NATS_URL, 'a URL such as "nats://nats.example.org:4222"')]
+OptionalNatsUrl = Annotated[
+    str, _like(f"({_NATS_URL})?", 'a URL such as "nats://nats.example.org:4222", or "" for none')
+]
+Subject = Annotated[
+    str,
+    _like(
+        r"[A-Za-z0-9_-]{1,64}(\.[A-Za-z0-9_-]{1,64}){0,7}",
+        "words of letters, digits, _ and - with dots between",
+    ),
+]
+OptionalSite = Annotated[str, _like(r"[A-Za-z0-9_-]{0,64}", "a word of letters, digits, _ and -")]
 Interface = Annotated[
     str, _like(r"(?!\.{1,2}\Z)[^\s/:\x00-\x1f]{1,15}", "the name of an interface such as enp3s0")
 ]

@@ -18,10 +18,15 @@ from bootstrapd.config.kinds import (
     Count,
     Folder,
     Interface,
+    NatsUrl,
+    OptionalFile,
     OptionalFolder,
     OptionalImage,
+    OptionalNatsUrl,
+    OptionalSite,
     OwnBlksize,
     Port,
+    Subject,
     Windowsize,
 )
 from bootstrapd.errors import ConfigError
@@ -109,6 +114,28 @@ class LogSettings(Section, frozen=True, kw_only=True):
     format: Literal["auto", "text", "json"] = "auto"
 
 
+class NatsSettings(Section, frozen=True, kw_only=True):
+    """`[nats]`. No `url`: an own nats-server on loopback, a leaf node of `leaf_of` where that is given.
+
+    Secrets stand in files of their own, never here. The login is for `url`, else for `leaf_of`.
+    """
+
+    enabled: bool = True
+    url: OptionalNatsUrl = ""
+    leaf_of: tuple[NatsUrl, ...] = ()
+    credentials: OptionalFile = ""
+    nkey_seed_file: OptionalFile = ""
+    token_file: OptionalFile = ""
+    tls_ca: OptionalFile = ""
+    tls_cert: OptionalFile = ""
+    tls_key: OptionalFile = ""
+    prefix: Subject = "cim.deployment"
+    site: OptionalSite = ""  # "": the name of this machine
+    commands: Literal["none", "query", "deploy"] = "query"
+    allow_arm: bool = False
+    infrastructure: bool = True
+
+
 class Config(Section, frozen=True, kw_only=True):
     """The whole of config.toml."""
 
@@ -123,6 +150,7 @@ class Config(Section, frozen=True, kw_only=True):
     nbp: NbpSettings = NbpSettings()
     ssh: SshSettings = SshSettings()
     log: LogSettings = LogSettings()
+    nats: NatsSettings = NatsSettings()
 
     def at_state(self, folder: Path) -> Config:
         """The same with every path below `folder` (`--state DIR`): hosts, images, journal, keys, API socket."""
@@ -149,8 +177,28 @@ def _check_together(config: Config, report: Report) -> None:
         report("mode", FULL_DHCP)
     if not config.http.ports:
         report("http.ports", "expected at least one port number, found an empty list")
+    _check_nats(config.nats, report)
     if config.unknown == "discover" and not config.discovery_image:
         report(
             "discovery_image",
             'expected the name of an image, because unknown = "discover" boots it; found none',
         )
+
+
+def _check_nats(nats: NatsSettings, report: Report) -> None:
+    if nats.url and nats.leaf_of:
+        report(
+            "nats.leaf_of",
+            "expected none beside nats.url: an own server is a leaf node, an external one is not",
+        )
+    if bool(nats.tls_cert) != bool(nats.tls_key):
+        report("nats.tls_cert", "expected nats.tls_cert and nats.tls_key together, found one of them")
+    logins = [key for key in ("credentials", "nkey_seed_file", "token_file") if getattr(nats, key)]
+    if len(logins) > 1:
+        report(f"nats.{logins[1]}", f"expected one way to log in, found nats.{logins[0]} too")
+    elif logins and not (nats.url or nats.leaf_of):
+        report(f"nats.{logins[0]}", "expected nats.url or nats.leaf_of to log in to, found neither")
+    if nats.leaf_of and nats.token_file:
+        report("nats.token_file", "expected nats.credentials: a leaf node does not log in with a token")
+    if nats.allow_arm and nats.commands != "deploy":
+        report("nats.allow_arm", f'expected commands = "deploy" with it, found "{nats.commands}"')

@@ -180,6 +180,15 @@ class ListenerView(Struct, frozen=True, kw_only=True):
     interface: str = ""
 
 
+class NatsView(Struct, frozen=True, kw_only=True):
+    """The way to NATS."""
+
+    where: str  # the URL, "" while none is known
+    is_connected: bool
+    lag: int  # events in the journal that are not in the stream
+    problem: str = ""
+
+
 class StatusView(Struct, frozen=True, kw_only=True):
     """The running appliance. `problems` are sentences; the last good configuration still serves."""
 
