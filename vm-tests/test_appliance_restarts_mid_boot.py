@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from rack import Machine, Rack
-from story import BOOT_S, MAC, registers, serve
+from story import BOOT_S, MAC, registers, serve, share_is_small
 
 pytestmark = pytest.mark.vm
 
@@ -24,6 +24,7 @@ def test_after_the_boot_program(rack: Rack, image: Path) -> None:
     machine.wait_for_console("NBP file downloaded successfully", BOOT_S)
     restart(rack, machine)
     registers(rack, machine)
+    share_is_small(rack)
 
 
 def test_after_the_image(rack: Rack, image: Path) -> None:
@@ -35,3 +36,4 @@ def test_after_the_image(rack: Rack, image: Path) -> None:
     machine.wait_for_console("TEST IMAGE: Linux", BOOT_S)
     restart(rack, machine)
     registers(rack, machine)
+    share_is_small(rack)

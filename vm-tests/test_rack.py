@@ -54,6 +54,27 @@ def test_share_adds_up_answer_minus_ask(tmp_path: Path) -> None:
     assert share.measure(file, "10.77.0.9").seconds == 0
 
 
+def test_an_absence_is_no_part_of_the_share(tmp_path: Path) -> None:
+    read = frame(pcap.UDP, CLIENT, (SERVER, 69), b"\0\1snponly.efi\0octet\0")
+    block = frame(pcap.UDP, (SERVER, 50000), CLIENT, b"\0\3\0\1data")
+    ack = frame(pcap.UDP, CLIENT, (SERVER, 50000), b"\0\4\0\1")
+    file = capture(
+        tmp_path / "x.pcap",
+        *((1.0, read), (1.25, block)),  # before the absence
+        *(
+            (1.75, read),
+            (3.0, read),
+            (4.5, read),
+            (4.75, block),
+        ),  # lost with it: counts from the repeat after it
+        *((5.0, ack), (5.5, ack), (6.0, block)),  # another repeat counts from the first time
+        *((7.75, ack), (8.5, block)),  # heard by one that was just coming back
+    )
+    measured = share.measure(file, absences=[share.Absence(2.0, 4.0), share.Absence(7.5, 8.25)])
+    assert measured.by_door == {"TFTP": (4, 1.75, 1.0)}
+    assert share.measure(file).by_door == {"TFTP": (4, 5.0, 3.0)}
+
+
 def test_share_of_a_recorded_boot() -> None:
     """FIRMWARE 2: a UEFI PXE boot asks DHCP twice, 4011 once, then TFTP and HTTP."""
     measured = share.measure(HERE / "golden" / "uefi-pxe4.pcap")

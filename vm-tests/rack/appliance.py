@@ -14,6 +14,7 @@ from typing import Any, Final
 from rack.lines import Line
 from rack.network import APPLIANCE, Network
 from rack.process import Process
+from rack.share import Absence
 
 ROOT: Final = Path(__file__).parents[2]
 COMMAND_S: Final = 30.0
@@ -27,6 +28,8 @@ class Appliance:
         self.address = APPLIANCE
         self.state = state
         self.started_in_s = 0.0
+        self.absences: list[Absence] = []
+        self._gone_at: float | None = None
         self._network = network
         self._log = folder / "appliance.log"
         self._process: Process | None = None
@@ -36,8 +39,11 @@ class Appliance:
         began = time.monotonic()
         argv = [*_COMMAND, "serve", "--state", str(self.state), "--interface", "eth0"]
         self._process = Process("bootstrapd", argv, self._log, namespace=self._network.appliance, env=_env())
-        self._process.lines.wait_for(r"\bserving\b", START_S)
+        serving = self._process.lines.wait_for(r"\bserving\b", START_S)
         self.started_in_s = time.monotonic() - began
+        if self._gone_at is not None:
+            self.absences.append(Absence(self._gone_at, serving.at))
+            self._gone_at = None
 
     def stop(self) -> None:
         if self._process is not None:
@@ -47,6 +53,7 @@ class Appliance:
     def crash(self) -> None:
         """As a power cut does it."""
         assert self._process is not None
+        self._gone_at = time.time()
         self._process.kill()
         self._process = None
 

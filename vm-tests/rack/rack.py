@@ -111,7 +111,7 @@ class Rack:
     def share(self) -> Share:
         """The appliance's own share of everything so far; ends the capture."""
         self.wire.stop()
-        return measure(self.wire.file)
+        return measure(self.wire.file, absences=self.appliance.absences)
 
     def note(self, words: str) -> None:
         """Something measured, for a person to read at the end."""

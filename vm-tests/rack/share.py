@@ -3,6 +3,9 @@
 Every ask of a machine is paired with the appliance's first answer to it, and answer minus ask is added up: DHCP
 and 4011 by transaction, a TFTP read request or acknowledgement with the next packet of that transfer, an HTTP
 request with the first byte of its response. The time that the network takes for the rest of a body is not ours.
+
+While a story has the appliance away, nobody hears an ask: the absence is no part of a wait, and what was asked
+before its end and is asked again counts from the repeat, whose moment is the machine's to choose.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -19,6 +23,13 @@ from rack.pcap import Datagram, Endpoint
 
 _HTTP_ASK: Final = re.compile(rb"(?:GET|HEAD|POST) \S+ HTTP/1\.[01]\r\n")
 _ACK: Final = 4
+
+
+class Absence(NamedTuple):
+    """When the appliance was gone, in Unix seconds: from its crash until it said that it serves."""
+
+    gone: float
+    back: float
 
 
 class Share(NamedTuple):
@@ -36,22 +47,29 @@ class Share(NamedTuple):
 class _Pairing:
     """Asks that wait for their answer, and what the answered ones took."""
 
-    def __init__(self) -> None:
+    def __init__(self, absences: Sequence[Absence]) -> None:
+        self._absences = absences
         self._open: dict[tuple[object, ...], float] = {}
         self.waits: dict[str, list[float]] = defaultdict(list)
 
     def ask(self, at: float, *key: object) -> None:
-        self._open.setdefault(key, at)  # a repeat does not make us look faster
+        since = self._open.setdefault(key, at)  # a repeat does not make us look faster
+        if self._away(since, at):
+            self._open[key] = at
 
     def answer(self, at: float, *key: object) -> None:
         asked = self._open.pop(key, None)
         if asked is not None:
-            self.waits[str(key[0])].append(at - asked)
+            self.waits[str(key[0])].append(at - asked - self._away(asked, at))
+
+    def _away(self, since: float, until: float) -> float:
+        """How many seconds between the two the appliance was away."""
+        return sum(max(0.0, min(until, back) - max(since, gone)) for gone, back in self._absences)
 
 
-def measure(capture: Path, server: str = APPLIANCE) -> Share:
+def measure(capture: Path, server: str = APPLIANCE, absences: Sequence[Absence] = ()) -> Share:
     """The share of the server at this address over the whole capture."""
-    pairing = _Pairing()
+    pairing = _Pairing(absences)
     with capture.open("rb") as stream:
         for _, at, frame in pcap.records(stream):
             datagram = pcap.decode(at, frame)
