@@ -19,11 +19,11 @@ from msgspec import Struct
 
 from bootstrapd.client import answers, decide, packets, personas, rules, surroundings
 from bootstrapd.client.answers import NO_ADDRESS, Answer
-from bootstrapd.client.decide import AskBootServer, GiveUp, Step, TakeFile
 from bootstrapd.client.fetch import Fetch
 from bootstrapd.client.loading import Files, Loader, Outcome
 from bootstrapd.client.personas import Persona
 from bootstrapd.client.rules import Finding, Severity, Talk
+from bootstrapd.client.steps import AskBootServer, GiveUp, Step, TakeFile
 from bootstrapd.model import Mac
 
 DEFAULT_TIMEOUT_S: Final = 12.0  # edk2's second window: a late answer is still seen, and said to be late

@@ -13,9 +13,9 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from bootstrapd.client import script, urls
-from bootstrapd.client.decide import TakeFile
 from bootstrapd.client.fetch import Fetch
 from bootstrapd.client.personas import Family, Persona
+from bootstrapd.client.steps import TakeFile
 from bootstrapd.model import ARCHES, Mac
 
 MAX_SCRIPTS: Final = 8

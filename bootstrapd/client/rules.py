@@ -14,7 +14,8 @@ from msgspec import Struct
 
 from bootstrapd.client import urls
 from bootstrapd.client.answers import BROADCAST, NO_ADDRESS, Answer
-from bootstrapd.client.decide import (
+from bootstrapd.client.personas import Family, Persona
+from bootstrapd.client.steps import (
     ACK,
     BOOT_MENU,
     DISCOVERY_CONTROL,
@@ -24,7 +25,6 @@ from bootstrapd.client.decide import (
     AskBootServer,
     Step,
 )
-from bootstrapd.client.personas import Family, Persona
 from bootstrapd.model import Mac
 
 LEASE_OPTIONS: Final = (1, 3, 6, 51, 58, 59)

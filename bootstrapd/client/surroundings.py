@@ -11,8 +11,8 @@ from typing import Final
 
 from bootstrapd.client import urls
 from bootstrapd.client.answers import Answer
-from bootstrapd.client.decide import GiveUp, TakeFile
 from bootstrapd.client.rules import Finding, Severity, Talk, boot_class, is_boot_answer, is_proxy
+from bootstrapd.client.steps import GiveUp, TakeFile
 from bootstrapd.model import ARCHES, Mac
 
 NOBODY: Final = "-"

@@ -15,7 +15,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 from scapy.utils import PcapReader
 
-from bootstrapd.client import answers, decide, packets, personas
+from bootstrapd.client import answers, decide, packets, personas, steps
 from bootstrapd.client.answers import Answer
 from bootstrapd.client.personas import Persona
 from bootstrapd.client.rules import Talk
@@ -47,7 +47,7 @@ class Recording(Struct):
         """The conversation as `decide` has it: what was asked on 4011, and how it ended."""
         step = decide.after_offers(self.persona, self.offers)
         asked = []
-        while isinstance(step, decide.AskBootServer):
+        while isinstance(step, steps.AskBootServer):
             asked.append(step)
             step = decide.after_boot_server(self.persona, step, self.replies)
         return Talk(

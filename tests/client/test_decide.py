@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from bootstrapd.client import decide, personas
-from bootstrapd.client.decide import AskBootServer, GiveUp, TakeFile
+from bootstrapd.client.steps import AskBootServer, GiveUp, TakeFile
 
 from .captures import GOLDEN, HTTP_CLIENT, PXE_CLIENT, TAKE_THIS, answer, load, site
 

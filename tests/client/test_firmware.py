@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from bootstrapd.client import firmware, personas
-from bootstrapd.client.decide import TakeFile
 from bootstrapd.client.personas import Persona
+from bootstrapd.client.steps import TakeFile
 
 from .captures import HTTP_CLIENT, MAC, PXE_CLIENT, TAKE_THIS, frame
 from .test_loading import BASE, BOOT, IMAGE, STUB, FakeFiles

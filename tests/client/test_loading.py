@@ -5,9 +5,9 @@ from __future__ import annotations
 from msgspec import Struct
 
 from bootstrapd.client import personas
-from bootstrapd.client.decide import TakeFile
 from bootstrapd.client.fetch import Fetch
 from bootstrapd.client.loading import Loader, Outcome
+from bootstrapd.client.steps import TakeFile
 
 from .captures import MAC, answer
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bootstrapd.client import decide, personas, rules
+from bootstrapd.client import decide, personas, rules, steps
 from bootstrapd.client.answers import Answer
 from bootstrapd.client.personas import Persona
 from bootstrapd.client.rules import Severity, Talk
@@ -33,7 +33,7 @@ WRONG, RISK, NOTE = Severity.WRONG, Severity.RISK, Severity.NOTE
 
 def found(persona: Persona, *offers: Answer, replies: tuple[Answer, ...] = ()) -> list[tuple[str, Severity]]:
     step = decide.after_offers(persona, offers)
-    asked = (step,) if isinstance(step, decide.AskBootServer) else ()
+    asked = (step,) if isinstance(step, steps.AskBootServer) else ()
     talk = Talk(persona=persona, mac=MAC, offers=offers, asked=asked, replies=replies, step=step)
     return [(finding.rule, finding.severity) for finding in rules.findings(talk)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bootstrapd.client import decide, personas, surroundings
+from bootstrapd.client import decide, personas, steps, surroundings
 from bootstrapd.client.answers import Answer
 from bootstrapd.client.personas import Persona
 from bootstrapd.client.rules import Finding, Severity, Talk
@@ -18,7 +18,7 @@ EDK2 = personas.edk2_pxe(7)
 def talk_of(persona: Persona, *offers: Answer) -> Talk:
     step = decide.after_offers(persona, offers)
     asked = []
-    while isinstance(step, decide.AskBootServer):
+    while isinstance(step, steps.AskBootServer):
         asked.append(step)
         step = decide.after_boot_server(persona, step, [])
     return Talk(persona=persona, mac=MAC, offers=offers, asked=tuple(asked), step=step)
