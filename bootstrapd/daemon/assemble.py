@@ -116,7 +116,7 @@ class Offline:
 def replay(journal: Journal, appliance: Appliance) -> int:
     """Bring the registry to where the journal ends; how many events that took."""
     count = 0
-    for event in journal.replay():
+    for event in journal.events():
         appliance.registry.apply(event)
         count += 1
     appliance.registry.calm(appliance.chance.now())

@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,7 @@ from typing import Final
 import structlog
 
 from bootstrapd.edge import journal_file
+from bootstrapd.edge.journal_keep import BOUNDS, Bounds, Keeper, Position
 from bootstrapd.errors import EdgeError
 from bootstrapd.model import AnyEvent
 
@@ -40,8 +41,10 @@ Waiting = tuple[journal_file.Row, "asyncio.Future[None]"]
 class Journal:
     """`start`, then `replay` what was, then `append` what happens; `close` writes what still waits."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, bounds: Bounds = BOUNDS, now: Callable[[], float] = time.time) -> None:
         self.path = path
+        self.committed = asyncio.Event()  # set with every commit, for whoever clears it
+        self._keeper = Keeper(bounds, now)
         self._problem = ""
         self._waiting: deque[Waiting] = deque()
         self._changed = threading.Condition()
@@ -55,11 +58,31 @@ class Journal:
         waiting = len(self._waiting)
         return f"journal {self.path}: {self._problem}; {waiting} events wait in memory" if self._problem else ""
 
+    @property
+    def crowded(self) -> str:
+        """What to do when it outgrows its bound because NATS is away, "" = nothing. No event is dropped."""
+        return f"journal {self.path}: {self._keeper.crowded}" if self._keeper.crowded else ""
+
+    @property
+    def since_snapshot(self) -> int:
+        """Events that a start would have to read."""
+        return self._keeper.last - self._keeper.covered
+
+    @property
+    def last(self) -> int:
+        """The number of the last event on disk."""
+        return self._keeper.last
+
+    @property
+    def position(self) -> Position:
+        """How far NATS has the events."""
+        return self._keeper.position
+
     async def start(self) -> None:
         """Open or make the file. EdgeError: in use, no permission; DamagedError: see `journal_file.damaged`."""
         self._lock = journal_file.lock(self.path)
         try:
-            self._db = journal_file.open_for_writing(self.path)
+            self._db = journal_file.open_for_writing(self.path, self._keeper)
         except BaseException:
             os.close(self._lock)
             raise
@@ -68,9 +91,29 @@ class Journal:
         self._thread = threading.Thread(target=self._write_until_closed, name="journal", daemon=True)
         self._thread.start()
 
-    def replay(self) -> Iterator[AnyEvent]:
-        """Every event ever written, in order; DamagedError at the first that cannot be read."""
+    def events(self) -> Iterator[AnyEvent]:
+        """Every event, in order; DamagedError at the first that cannot be read, or where some were removed."""
         return journal_file.read(self.path)
+
+    def replay(self) -> tuple[bytes | None, Iterator[AnyEvent]]:
+        """The latest snapshot, and the events after it; (None, every event) where there is none.
+
+        DamagedError, at once or while reading. A damaged snapshot is not needed while all events are there.
+        """
+        return journal_file.read_from_snapshot(self.path)
+
+    def snapshot(self, body: bytes) -> None:
+        """Keep `body` in the place of everything that was appended so far. Written in its turn."""
+        with self._changed:
+            self._keeper.snapshot(body, len(self._waiting))
+            self._changed.notify()
+
+    def move(self, to: Position) -> None:
+        """NATS has everything up to there. Written with the next events, and when the journal closes."""
+        self._keeper.move(to)
+        if self._keeper.is_due(closing=False):
+            with self._changed:
+                self._changed.notify()
 
     def hurry(self) -> None:
         """Somebody waits for what was appended: commit it now."""
@@ -117,7 +160,7 @@ class Journal:
 
     def _write_until_closed(self) -> None:
         pause, patience = RETRY_FIRST_S, CLOSE_PATIENCE_S
-        while batch := self._next_batch():
+        while (batch := self._next_batch()) or self._keeper.is_due(closing=self._closing.is_set()):
             if self._write(batch):
                 pause = RETRY_FIRST_S
             elif not self._closing.wait(pause):
@@ -131,15 +174,17 @@ class Journal:
     def _next_batch(self) -> list[Waiting]:
         """What waits, once something does; empty when the journal closes and nothing waits any more."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closing.is_set())
+            self._changed.wait_for(
+                lambda: self._waiting or self._closing.is_set() or self._keeper.is_due(closing=False)
+            )
         self._hurry.wait(GATHER_S)
         self._hurry.clear()
         with self._changed:
-            return list(islice(self._waiting, BATCH))
+            return list(islice(self._waiting, self._keeper.room(BATCH)))
 
     def _write(self, batch: list[Waiting]) -> bool:
         try:
-            self._commit([row for row, _ in batch])
+            done = self._commit([row for row, _ in batch])
         except sqlite3.Error as error:
             self._fails(journal_file.words(error))
             return False
@@ -149,21 +194,24 @@ class Journal:
         with self._changed:
             for _ in batch:
                 self._waiting.popleft()
+            done()
         self._works()
-        self._loop.call_soon_threadsafe(_resolve, [future for _, future in batch])
+        self._loop.call_soon_threadsafe(self._resolve, [future for _, future in batch])
         return True
 
-    def _commit(self, rows: list[journal_file.Row]) -> None:
+    def _commit(self, rows: list[journal_file.Row]) -> Callable[[], None]:
         if os.stat(self.path).st_ino != self._inode:  # noqa: PTH116 - a Path.stat costs three times as much
             raise FileNotFoundError
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany(journal_file.INSERT, rows)
+            done = self._keeper.write(self._db, len(rows))
             self._db.execute("COMMIT")
         except sqlite3.Error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
+        return done
 
     def _fails(self, why: str) -> None:
         if why != self._problem:
@@ -175,8 +223,8 @@ class Journal:
             self._problem = ""
             log.info("the journal is written again", path=str(self.path))
 
-
-def _resolve(futures: list[asyncio.Future[None]]) -> None:
-    for future in futures:
-        if not future.done():
-            future.set_result(None)
+    def _resolve(self, futures: list[asyncio.Future[None]]) -> None:
+        self.committed.set()
+        for future in futures:
+            if not future.done():
+                future.set_result(None)

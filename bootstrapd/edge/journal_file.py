@@ -1,8 +1,8 @@
 """The journal's file: its format, who may open it, and reading it back.
 
-One SQLite database in WAL mode; a row is an event as JSON with its checksum. `seq` has no gaps, `machine_seq`
-is the event's number among its machine's (what the bus will publish as `sequence`). The file is made aside and
-renamed into place, so that an existing one without our format was damaged, never half made.
+One SQLite database in WAL mode; a row is an event as JSON with its checksum. `seq` has no gaps, and is what the
+bus publishes as `sequence`. The file is made aside and renamed into place, so that an existing one without our
+format was damaged, never half made. What is kept beside the events is `edge/journal_keep.py`'s.
 """
 
 from __future__ import annotations
@@ -13,17 +13,21 @@ import shlex
 import sqlite3
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, get_args
 
 import msgspec
 from msgspec import Struct
 
+from bootstrapd.edge import journal_keep
 from bootstrapd.edge.folders import make_folder
+from bootstrapd.edge.journal_keep import Keeper
 from bootstrapd.errors import DamagedError, EdgeError
 from bootstrapd.model import AnyEvent, encode, event_decoder
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+ONLY_EVENTS: Final = 1  # the format before this one
 SCHEMA: Final = f"""
 CREATE TABLE events (
     seq INTEGER PRIMARY KEY,
@@ -35,6 +39,7 @@ CREATE TABLE events (
     body BLOB NOT NULL,
     UNIQUE (machine, machine_seq)
 );
+{journal_keep.TABLES}
 PRAGMA user_version = {FORMAT};
 """
 INSERT: Final = """
@@ -85,7 +90,7 @@ def lock(path: Path) -> int:
     return holder
 
 
-def open_for_writing(path: Path) -> sqlite3.Connection:
+def open_for_writing(path: Path, keeper: Keeper) -> sqlite3.Connection:
     """The journal, made if it was not there; EdgeError and DamagedError say what is wrong and what to do."""
     try:
         if not path.exists():
@@ -96,9 +101,12 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     except OSError as error:
         raise EdgeError(f"journal {path} cannot be made: {error.strerror}") from None
     try:
-        _check_format(path, db)
+        found = _check_format(path, db)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
+        if found == ONLY_EVENTS:
+            db.executescript(f"BEGIN IMMEDIATE; {journal_keep.TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
+        keeper.load(db)
     except sqlite3.Error as error:
         db.close()
         raise _as_ours(path, error) from error
@@ -108,17 +116,50 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     return db
 
 
-def read(path: Path) -> Iterator[AnyEvent]:
-    """Every event in the order it was written, none where there is no file; DamagedError at the first that is
-    not what was written. Needs no lock: what a running appliance has committed so far can be read.
+def read(path: Path, after: int = 0) -> Iterator[AnyEvent]:
+    """Every event after number `after`, in order, none where there is no file. Needs no lock: what a running
+    appliance has committed so far can be read. DamagedError at the first that is not what was written.
     """
+    with _reading(path) as db:
+        if db is not None:
+            yield from (event for _, event in _events(path, db, after))
+
+
+def read_from_snapshot(path: Path) -> tuple[bytes | None, Iterator[AnyEvent]]:
+    """The latest snapshot, and the events after it; (None, every event) without one that can be read."""
+    with _reading(path) as db:
+        if db is None or _format(db) == ONLY_EVENTS:
+            return None, read(path)
+        found = journal_keep.read_snapshot(db)
+        if found is None and journal_keep.last_snapshot(db):
+            _only_with_all_events(path, db)
+    return (found[1], read(path, found[0])) if found else (None, read(path))
+
+
+def page(path: Path, after: int, limit: int) -> list[tuple[int, AnyEvent]]:
+    """At most `limit` events after number `after`, with their numbers. It is not checked where they begin."""
+    with _reading(path) as db:
+        return [] if db is None else list(_decoded(path, db, after, limit))
+
+
+def number_of(path: Path, event_id: str) -> int:
+    """The number of an event; 0 = it is not here (any more)."""
+    with _reading(path) as db:
+        found = db and db.execute("SELECT seq FROM events WHERE id = ?", (event_id,)).fetchone()
+    return int(found[0]) if found else 0
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[sqlite3.Connection | None]:
+    """The file, opened to be read; None where there is none."""
     try:
         if not path.exists():
+            yield None
             return
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
         try:
             _check_format(path, db)
-            yield from _events(path, db)
+            yield db
         finally:
             db.close()
     except sqlite3.Error as error:
@@ -159,27 +200,55 @@ def _create(path: Path) -> None:
     os.close(folder)
 
 
-def _check_format(path: Path, db: sqlite3.Connection) -> None:
-    (found,) = db.execute("PRAGMA user_version").fetchone()
+def _format(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _check_format(path: Path, db: sqlite3.Connection) -> int:
+    found = _format(db)
     if found > FORMAT:
         raise _newer(path, f"its format is {found}, this one reads {FORMAT}")
-    if found < FORMAT:
+    if found < ONLY_EVENTS:
         raise damaged(path, "it is a database, but not a journal")
+    return found
 
 
-def _events(path: Path, db: sqlite3.Connection) -> Iterator[AnyEvent]:
-    decode, crc32 = event_decoder.decode, zlib.crc32
-    expected = 1  # nothing is ever taken out: a later first event means that the head is lost
-    for seq, crc, body in db.execute("SELECT seq, crc, body FROM events ORDER BY seq"):
+def _events(path: Path, db: sqlite3.Connection, after: int) -> Iterator[tuple[int, AnyEvent]]:
+    """Without a gap: a later first event means that the head is lost, and an early last one the tail."""
+    known = 0
+    if _format(db) != ONLY_EVENTS:
+        if not after:
+            _only_with_all_events(path, db)
+        known = max(journal_keep.position(db).sequence, journal_keep.last_snapshot(db))
+    if (last := journal_keep.last_event(db)) < max(known, after):
+        raise damaged(path, f"event {last + 1} and those after it are missing")
+    expected = after + 1
+    for seq, event in _decoded(path, db, after, -1):
         if seq != expected:
             raise damaged(path, f"event {expected} is missing")
+        yield seq, event
+        expected = seq + 1
+
+
+def _decoded(path: Path, db: sqlite3.Connection, after: int, limit: int) -> Iterator[tuple[int, AnyEvent]]:
+    decode, crc32 = event_decoder.decode, zlib.crc32
+    select = "SELECT seq, crc, body FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
+    for seq, crc, body in db.execute(select, (after, limit)):
         if type(body) is not bytes or crc32(body) != crc:
             raise damaged(path, f"event {seq} fails its checksum")
         try:
-            yield decode(body)
+            event = decode(body)
         except msgspec.DecodeError as error:
             raise _unreadable(path, seq, body, error) from error
-        expected = seq + 1
+        yield seq, event
+
+
+def _only_with_all_events(path: Path, db: sqlite3.Connection) -> None:
+    first = journal_keep.first_event(db)
+    if first > 1:
+        raise damaged(
+            path, f"its snapshot cannot be read, and the events before {first} were removed as they aged"
+        )
 
 
 class _Tag(Struct):

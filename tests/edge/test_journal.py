@@ -67,7 +67,7 @@ async def written(path: Path, *events: AnyEvent) -> None:
 
 async def replayed(path: Path) -> list[AnyEvent]:
     async with opened(path) as journal:
-        return list(journal.replay())
+        return list(journal.events())
 
 
 def pages_allowed(journal: Journal, more: int) -> None:
@@ -99,7 +99,7 @@ async def test_events_come_back_as_they_were_in_order(path: Path) -> None:
 
 async def test_a_new_journal_is_empty_and_private(path: Path) -> None:
     async with opened(path) as journal:
-        assert list(journal.replay()) == []
+        assert list(journal.events()) == []
         assert journal.problem == ""
         await journal.append(asked(1))
         modes = {file.name: file.stat().st_mode & 0o077 for file in path.parent.iterdir()}
@@ -109,25 +109,25 @@ async def test_a_new_journal_is_empty_and_private(path: Path) -> None:
 
 async def test_it_can_be_read_without_being_opened(path: Path) -> None:
     """`explain` without a daemon, and a start that replays before it takes the lock."""
-    assert list(Journal(path).replay()) == []
+    assert list(Journal(path).events()) == []
     assert not exists(path)
     await written(path, asked(1))
-    assert list(Journal(path).replay()) == [asked(1)]
+    assert list(Journal(path).events()) == [asked(1)]
     async with opened(path) as journal:
         await journal.append(asked(2))
-        assert list(Journal(path).replay()) == [asked(1), asked(2)]
+        assert list(Journal(path).events()) == [asked(1), asked(2)]
 
 
 async def test_a_damaged_journal_cannot_be_read_without_being_opened(path: Path) -> None:
     await spoilt(path, lambda path: path.write_bytes(b""))
     with pytest.raises(DamagedError):
-        list(Journal(path).replay())
+        list(Journal(path).events())
 
 
 async def test_a_future_resolves_when_another_process_could_read_it(path: Path) -> None:
     async with opened(path) as journal:
         await journal.append(asked(1))
-        assert list(journal.replay()) == [asked(1)]
+        assert list(journal.events()) == [asked(1)]
         assert journal._db.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
         assert journal._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
@@ -138,7 +138,7 @@ async def test_events_that_queue_up_share_a_commit(path: Path) -> None:
         journal._db.set_trace_callback(statements.append)
         await asyncio.gather(*(journal.append(asked(number)) for number in range(500)))
         assert statements.count("COMMIT") < 50
-        assert list(journal.replay()) == [asked(number) for number in range(500)]
+        assert list(journal.events()) == [asked(number) for number in range(500)]
 
 
 async def test_each_machine_counts_its_own_events_across_restarts(path: Path) -> None:
@@ -245,7 +245,7 @@ async def test_a_full_disk_is_said_waited_out_and_forgotten(path: Path) -> None:
         pages_allowed(journal, 1000)
         await asyncio.gather(*futures, late)
         assert journal.problem == ""
-        assert list(journal.replay()) == [asked(number) for number in range(201)]
+        assert list(journal.events()) == [asked(number) for number in range(201)]
 
 
 async def test_what_memory_cannot_hold_fails_and_what_waits_is_kept(
@@ -260,7 +260,7 @@ async def test_what_memory_cannot_hold_fails_and_what_waits_is_kept(
             await journal.append(asked(150))
         pages_allowed(journal, 1000)
         await asyncio.gather(*kept)
-        assert len(list(journal.replay())) == 150
+        assert len(list(journal.events())) == 150
 
 
 async def test_closing_on_a_full_disk_ends_and_tells_each_event(
@@ -306,7 +306,7 @@ async def main():
     (folder / "ballast").write_bytes(b"")
     await asyncio.gather(*futures)
     await journal.close()
-    print(len(list(journal.replay())))
+    print(len(list(journal.events())))
 
 asyncio.run(main())
 """
@@ -413,7 +413,7 @@ async def test_the_way_out_of_damage_works_as_printed(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "what"),
     [
-        (sql("PRAGMA user_version = 2"), "its format is 2, this one reads 1"),
+        (sql("PRAGMA user_version = 3"), "its format is 3, this one reads 2"),
         (
             sql("UPDATE events SET body = ?, crc = ? WHERE seq = 2", b'{"event":"Beamed"}', 3264754119),
             "event 2 is a Beamed, which this one does not know",
