@@ -139,10 +139,11 @@ class Agent:
     shell: list[str]
     path: str
     machine: Machine
+    words: tuple[str, ...] = ()
 
     def start(self, **env: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [*self.shell, str(AGENT)],
+            [*self.shell, str(AGENT), *self.words],
             env={"PATH": self.path, "BOOTSTRAPD_ROOT": str(self.machine.root), "BOOTSTRAPD_RETRY_S": "0"} | env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
