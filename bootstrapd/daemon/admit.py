@@ -1,4 +1,4 @@
-"""Registrations: the agent of a live system says what it runs on, with the token of its overlay."""
+"""What the agent says: a live system registers with its overlay's token, an installed one reports with its own."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import structlog
 from bootstrapd.daemon.appliance import Appliance, of
 from bootstrapd.errors import WireError
 from bootstrapd.model import (
+    Drifted,
     Mac,
     Merged,
     Refused,
     Registered,
     Registration,
+    Report,
+    Reported,
     encode,
     read_registration,
     read_report,
@@ -31,15 +34,21 @@ TOLD_AS_EVENTS: Final = frozenset({"TOKEN_SPENT", "WRONG_ADDRESS", "WRONG_MAC"})
 
 
 class Admissions:
-    """`register` for the HTTP door. `durable` returns once everything told so far is on disk."""
+    """`register` and `report` for the HTTP door.
+
+    `durable` returns once everything told so far is on disk; `left` ends an install on a live system that the
+    machine has left, since it says so itself.
+    """
 
     def __init__(
         self,
         appliance: Appliance,
         neighbour: Callable[[str], Mac | None],
         durable: Callable[[], Awaitable[None]],
+        left: Callable[[Machine, str], Awaitable[None]],
     ) -> None:
         self._appliance = appliance
+        self._left = left
         self._neighbour = neighbour
         self._durable = durable
 
@@ -66,6 +75,7 @@ class Admissions:
                 self._appliance.tell(Refused(**of(machine), code=refusal.code, reason=reason))
             return self._refuse(403, refusal, client)
         if not admission.is_repeat(registration, token, caller):
+            await self._left(machine, "the machine booted anew and registered again")
             self._accept(machine, registration, client)
         await self._durable()
         return 200, encode(Admission(status="accepted", machine=machine.id, host=machine.host))
@@ -73,10 +83,39 @@ class Admissions:
     async def report(self, body: bytes, client: str) -> tuple[int, bytes]:
         """The HTTP status and JSON body for one `POST /v1/report` of an installed system."""
         try:
-            read_report(body)
+            report = read_report(body)
         except WireError as error:
             return self._refuse(400, Refusal("BAD_REPORT", str(error)), client)
-        return self._refuse(403, Refusal("UNKNOWN_TOKEN", "no install of ours gave this token"), client)
+        name = token_id(report.token)
+        machine = self._appliance.registry.by_report.get(name)
+        if machine is None:
+            return self._refuse(403, Refusal("UNKNOWN_TOKEN", "no install that counts gave this token"), client)
+        refusal = admission.judge_report(report, machine)
+        if refusal is not None:
+            reason = f"a report from {client} was refused: {refusal.reason}"
+            self._appliance.tell(Refused(**of(machine), code=refusal.code, reason=reason))
+            return self._refuse(403, refusal, client)
+        if not admission.is_report_repeated(report, machine):
+            await self._left(machine, "the machine rebooted into its new system before it was told to")
+            self._tell_report(machine, report, client)
+        await self._durable()
+        return 200, encode(Admission(status="accepted", machine=machine.id, host=machine.host))
+
+    def _tell_report(self, machine: Machine, report: Report, client: str) -> None:
+        if report.closure == machine.closure:
+            self._appliance.tell(
+                Reported(
+                    **of(machine),
+                    closure=report.closure,
+                    address=client,
+                    boot_id=report.boot_id,
+                    host_keys=report.host_keys,
+                )
+            )
+        else:
+            self._appliance.tell(
+                Drifted(**of(machine), expected=machine.closure, found=report.closure, address=client)
+            )
 
     def _accept(self, machine: Machine, registration: Registration, client: str) -> None:
         hardware = admission.sane(registration.hardware)

@@ -20,6 +20,7 @@ from bootstrapd.model import (
     AnyEvent,
     Ask,
     BootAsked,
+    Claimed,
     Enrolled,
     Host,
     Mac,
@@ -30,6 +31,7 @@ from bootstrapd.model import (
     Reply,
     Silence,
     Stage,
+    State,
     TimedOut,
     Transition,
 )
@@ -37,7 +39,7 @@ from bootstrapd.policy import answer, lifecycle
 from bootstrapd.policy.arm import wants_netboot
 from bootstrapd.policy.boot import AnyDecision, Setup, Standing, decide
 from bootstrapd.policy.effects import GUARD_WINDOW_S
-from bootstrapd.policy.machine import Boot, Machine, begins_boot
+from bootstrapd.policy.machine import Boot, Machine, begins_boot, run_of
 from bootstrapd.policy.match import Conflict, match
 from bootstrapd.policy.registry import MACS_A_MACHINE, Registry
 from bootstrapd.policy.surroundings import Heard, judge, judge_choice
@@ -88,7 +90,8 @@ class Appliance:
         event_id = self.chance.new_id()
         machine = self.registry.machines.get(draft.machine)
         boot = event_id if isinstance(draft, BootAsked) else machine.boot.id if machine and machine.boot else ""
-        event = replace(draft, id=event_id, at=self.chance.now(), boot=boot)
+        run = event_id if isinstance(draft, Claimed) else run_of(machine) if machine else ""
+        event = replace(draft, id=event_id, at=self.chance.now(), boot=boot, run=run)
         self._record(self.registry.apply(event))
         return event
 
@@ -251,8 +254,8 @@ class Appliance:
             if boot and machine.host and is_led_away(boot, now):
                 led = judge_choice(machine.host, boot.took)
                 self.notice(machine, led.code, led.reason)
-            deadline = lifecycle.DEADLINES_S.get(machine.state)
-            if deadline is not None and now - machine.since > deadline:
+            deadline = lifecycle.DEADLINES_S[State.NETBOOTING]
+            if machine.state is State.NETBOOTING and now - machine.since > deadline:
                 last = boot.stages[-1] if boot and boot.stages else None
                 seen = f"; the last thing seen was: {last.name} {last.detail}" if last else ""
                 self.tell(

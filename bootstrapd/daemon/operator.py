@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from msgspec.structs import replace
+
 from bootstrapd.daemon.appliance import Appliance, of
+from bootstrapd.daemon.arming import MID_INSTALL, Arming
 from bootstrapd.daemon.explain import explain
+from bootstrapd.daemon.installs import Installs
 from bootstrapd.daemon.writer import Writer
 from bootstrapd.errors import ConfigError, RefusedError
-from bootstrapd.model import Adopted, Arch, Door, Forgotten, Host, Mac, Stage, State
-from bootstrapd.model.view import Explained, HostView, ImageView, MachineView, StatusView
+from bootstrapd.model import (
+    Adopted,
+    AnyEvent,
+    Arch,
+    Door,
+    Forgotten,
+    Host,
+    Mac,
+    Stage,
+    State,
+    TokenIssued,
+)
+from bootstrapd.model.view import EventView, Explained, HostView, ImageView, MachineView, StatusView
 from bootstrapd.policy import views
 from bootstrapd.policy.machine import Machine
 
@@ -27,6 +42,9 @@ class Operator:
         reload: Callable[[], Awaitable[list[str]]],
         check_hosts: Callable[[], Awaitable[list[str]]],
         status: Callable[[], StatusView],
+        arming: Arming,
+        installs: Installs,
+        read_journal: Callable[[float], Awaitable[list[AnyEvent]]],
     ) -> None:
         self._appliance = appliance
         self._writer = writer
@@ -36,6 +54,9 @@ class Operator:
         self._reload = reload
         self._check_hosts = check_hosts
         self.status = status
+        self._arming = arming
+        self._installs = installs
+        self._read_journal = read_journal
 
     async def reload(self) -> list[str]:
         """Read hosts and images again, now; the mistakes found."""
@@ -53,11 +74,11 @@ class Operator:
     def machines(self) -> list[MachineView]:
         """Every machine that was seen, the latest last."""
         by_time = sorted(self._appliance.registry, key=lambda machine: machine.last_seen)
-        return [views.of_machine(machine, self._appliance.setup) for machine in by_time]
+        return [self._view(machine) for machine in by_time]
 
     def machine(self, key: str) -> MachineView | None:
         machine = self._find(key)
-        return views.of_machine(machine, self._appliance.setup) if machine else None
+        return self._view(machine) if machine else None
 
     def images(self) -> list[ImageView]:
         setup = self._appliance.setup
@@ -90,7 +111,38 @@ class Operator:
         machine_id = found.id if found else self._appliance.new_machine(mac)
         self._appliance.tell(Adopted(id="", at=0.0, machine=machine_id, host=host, ready=ready, mac=mac))
         await self._durable()
-        return views.of_machine(self._appliance.registry.machines[machine_id], self._appliance.setup)
+        return self._view(self._appliance.registry.machines[machine_id])
+
+    async def arm(self, host: str, *, by: str) -> HostView:
+        """As `Arming.arm`, and so the three below; the host as it is then."""
+        await self._arming.arm(host, by)
+        return self._host(self._appliance.setup.book.hosts[host])
+
+    async def disarm(self, host: str) -> HostView:
+        await self._arming.disarm(host)
+        return self._host(self._appliance.setup.book.hosts[host])
+
+    async def abort(self, host: str, *, by: str) -> HostView:
+        await self._arming.abort(host, by)
+        return self._host(self._appliance.setup.book.hosts[host])
+
+    async def retry(self, host: str, *, by: str) -> HostView:
+        await self._arming.retry(host, by)
+        return self._host(self._appliance.setup.book.hosts[host])
+
+    async def past(self, since: float, host: str, limit: int) -> list[EventView]:
+        """What the journal has from `since` on, of one host or of all (""), the newest `limit`, oldest first."""
+        told = [
+            EventView(event=event, host=self.host_of(event.machine) or getattr(event, "host", ""))
+            for event in await self._read_journal(since)
+            if not isinstance(event, TokenIssued)
+        ]
+        return [view for view in told if not host or view.host == host][-limit:]
+
+    def host_of(self, machine: str) -> str:
+        """The name of the host that the machine is, or ""."""
+        found = self._appliance.registry.machines.get(machine)
+        return found.host if found else ""
 
     async def forget(self, machine: str, *, force: bool = False) -> bool:
         """The record goes, the host's file stays. A ready machine's only by force: it would netboot again."""
@@ -103,6 +155,10 @@ class Operator:
                 "image instead of its disk. --force forgets it all the same",
                 "READY",
             )
+        if found.state in MID_INSTALL:
+            raise RefusedError(
+                f"{found.host} is being installed: 'bootstrapd hosts abort {found.host}' first", "MID_INSTALL"
+            )
         self._appliance.tell(Forgotten(**of(found)))
         await self._durable()
         return True
@@ -113,9 +169,16 @@ class Operator:
             raise ConfigError(*mistakes)
 
     def _host(self, host: Host) -> HostView:
-        registry = self._appliance.registry
+        registry, book = self._appliance.registry, self._appliance.setup.book
         seen = registry.by_host.get(host.name)
-        return views.of_host(host, seen)
+        view = views.of_host(host, seen, book.profiles[host.profile], registry.arms.get(host.name))
+        waits = self._installs.why(seen) if seen else ""
+        return replace(view, why=f"{view.why}; {waits}" if view.failure else waits) if waits else view
+
+    def _view(self, machine: Machine) -> MachineView:
+        view = views.of_machine(machine, self._appliance.setup, self._appliance.registry.arms.get(machine.host))
+        waits = self._installs.why(machine)
+        return replace(view, why=f"{view.why}; {waits}" if view.failure else waits) if waits else view
 
     def _find(self, key: str) -> Machine | None:
         machine = self._appliance.registry.machines.get(key)

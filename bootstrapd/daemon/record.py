@@ -23,7 +23,6 @@ from bootstrapd.model import (
     NicSeen,
     Noticed,
     Refused,
-    Registered,
     ScriptSent,
     TimedOut,
     TokenIssued,
@@ -46,7 +45,6 @@ FROM_THE_WIRE: Final = (
     LocalBoot,
     NicSeen,
     Refused,
-    Registered,
     ScriptSent,
     TokenIssued,
 )

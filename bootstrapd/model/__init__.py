@@ -41,6 +41,7 @@ from bootstrapd.model.json import (
     plain,
     read_registration,
     read_report,
+    read_waiting_arm,
 )
 from bootstrapd.model.life import (
     Accepted,
@@ -76,6 +77,7 @@ from bootstrapd.model.life import (
     TimedOut,
     TokenIssued,
     Transition,
+    WaitingArm,
 )
 from bootstrapd.model.link import Link
 
@@ -151,6 +153,7 @@ __all__ = [
     "TimedOut",
     "TokenIssued",
     "Transition",
+    "WaitingArm",
     "clean_serial",
     "clean_uuid",
     "decoder",
@@ -160,5 +163,7 @@ __all__ = [
     "plain",
     "read_registration",
     "read_report",
+    "read_waiting_arm",
+    "read_waiting_arm",
     "swapped_uuid",
 ]

@@ -11,7 +11,7 @@ import msgspec
 from bootstrapd.errors import WireError
 from bootstrapd.model.hardware import Registration, Report
 from bootstrapd.model.identity import Mac
-from bootstrapd.model.life import AnyEvent
+from bootstrapd.model.life import AnyEvent, WaitingArm
 
 T = TypeVar("T")
 
@@ -71,19 +71,26 @@ event_decoder: Final[msgspec.json.Decoder[AnyEvent]] = msgspec.json.Decoder(AnyE
 
 _REGISTRATION: Final = decoder(Registration)
 _REPORT: Final = decoder(Report)
+_WAITING_ARM: Final = decoder(WaitingArm)
 
 
 def read_registration(body: bytes) -> Registration:
     """The body of `POST /v1/register`; WireError says what is wrong with it and where."""
-    try:
-        return _REGISTRATION.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise WireError(f"the registration cannot be read: {error}") from None
+    return _read(_REGISTRATION, body, "registration")
 
 
 def read_report(body: bytes) -> Report:
     """The body of `POST /v1/report`; WireError says what is wrong with it and where."""
+    return _read(_REPORT, body, "report")
+
+
+def read_waiting_arm(body: bytes) -> WaitingArm:
+    """The content of an arm's file; WireError says what is wrong with it and where."""
+    return _read(_WAITING_ARM, body, "arm")
+
+
+def _read(kind: msgspec.json.Decoder[T], body: bytes, what: str) -> T:
     try:
-        return _REPORT.decode(body)
+        return kind.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise WireError(f"the report cannot be read: {error}") from None
+        raise WireError(f"the {what} cannot be read: {error}") from None

@@ -139,6 +139,14 @@ class Armed(Event, frozen=True, kw_only=True):
     by: str  # "hosts add", "hosts arm", "deploy"
 
 
+class WaitingArm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`<state>/arms/<host>.json`: an arm that was made while no appliance ran."""
+
+    arm: str
+    at: float
+    by: str
+
+
 class Disarmed(Event, frozen=True, kw_only=True):
     """The host's arm ended: used up, taken back, or its host is gone."""
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bootstrapd.errors import ConfigError
-from bootstrapd.model import Hardware, Host, Mac, Nic, Registration, clean_serial, clean_uuid
+from bootstrapd.model import Hardware, Host, Mac, Nic, Registration, Report, clean_serial, clean_uuid
 from bootstrapd.policy.machine import TOKEN_LIFE_S, Machine, Token, spender
 
 TOKENS_AN_ADDRESS: Final = 4
@@ -62,6 +62,22 @@ def judge(
 def is_repeat(registration: Registration, token: Token, caller: Caller) -> bool:
     """The same registration once more, from the one who made it."""
     return bool(token.spent_by) and token.spent_by == spender(caller.address, registration.host_key)
+
+
+def judge_report(report: Report, machine: Machine) -> Refusal | None:
+    """None when the installed system's word may be taken; it comes with the token that only its disk holds."""
+    if machine.report_spent_by and machine.report_spent_by != _reporter(report):
+        return Refusal("TOKEN_SPENT", "this install has reported before: a copy of its disk, or a replay")
+    return None
+
+
+def is_report_repeated(report: Report, machine: Machine) -> bool:
+    """The same report once more, from the same boot."""
+    return bool(machine.report_spent_by) and machine.report_spent_by == _reporter(report)
+
+
+def _reporter(report: Report) -> str:
+    return report.boot_id or "a boot without an id"
 
 
 def live_token(machine: Machine, address: str, now: float) -> Token | None:

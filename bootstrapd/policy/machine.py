@@ -32,6 +32,7 @@ RETRY_S: Final = 30.0  # edk2's last DISCOVER retry comes 28 s after the first, 
 TOKEN_LIFE_S: Final = 900.0
 STAGES_A_BOOT: Final = 48
 BOOTS_A_MACHINE: Final = 6
+IN_A_RUN: Final = frozenset({State.CLAIMED, State.INSTALLING, State.REBOOTING})
 
 
 def token_id(secret: str) -> str:
@@ -127,6 +128,11 @@ def begins_boot(machine: Machine, ask: Ask, now: float) -> bool:
     if not boot.ended or ask.door is not Door.DHCP:
         return False
     return ask.xid not in boot.xids.values() or now - boot.last > RETRY_S
+
+
+def run_of(machine: Machine) -> str:
+    """The run that what happens to the machine now is part of; "" outside of one."""
+    return machine.run if machine.state in IN_A_RUN else ""
 
 
 def line(event: ScriptSent | ImageSent | LocalBoot) -> tuple[str, str]:

@@ -84,7 +84,7 @@ def _phase_started(_: Registry, machine: Machine, event: PhaseStarted) -> None:
 
 
 def _built(registry: Registry, machine: Machine, event: Built) -> None:
-    machine.closure = event.closure
+    machine.closure, machine.report_spent_by = event.closure, ""
     registry.expect_report(machine, event.report_id)
 
 
@@ -109,7 +109,7 @@ def _installed(_: Registry, machine: Machine, event: Installed) -> None:
 def _reported(registry: Registry, machine: Machine, event: Reported) -> None:
     _runs_from_disk(registry, machine, event.address)
     machine.failure, machine.why, machine.found = None, "", ""
-    machine.report_spent_by = event.boot_id
+    machine.report_spent_by = event.boot_id or "a boot without an id"
     mark(machine, "ready", event.at, event.closure)
 
 

@@ -2,9 +2,35 @@
 
 from __future__ import annotations
 
-from bootstrapd.model import ARCHES, Host, HostBook, Image
-from bootstrapd.model.view import HostView, ImageView, MachineView, NoticeView
+import base64
+import contextlib
+import hashlib
+from typing import TypedDict
+
+from bootstrapd.model import (
+    ARCHES,
+    ChosenDisk,
+    Failed,
+    Host,
+    HostBook,
+    Image,
+    Profile,
+    Progressed,
+    State,
+)
+from bootstrapd.model.view import (
+    ArmView,
+    BootView,
+    FailedView,
+    HostView,
+    ImageView,
+    MachineView,
+    NoticeView,
+    ProgressView,
+)
+from bootstrapd.policy.arm import Arm
 from bootstrapd.policy.boot import Setup
+from bootstrapd.policy.lifecycle import DEADLINES_S
 from bootstrapd.policy.machine import Machine
 
 
@@ -13,11 +39,87 @@ def why(machine: Machine) -> str:
     return machine.why or machine.reason
 
 
-def of_machine(machine: Machine, setup: Setup) -> MachineView:
+class Life(TypedDict):
+    """The fields of `LifeView`, which a machine's view and its host's share."""
+
+    since: float
+    until: float
+    arm: ArmView | None
+    run: str
+    run_started: float
+    phase: str
+    phase_started: float
+    progress: ProgressView | None
+    failure: FailedView | None
+    disks: tuple[ChosenDisk, ...]
+    rejected: tuple[str, ...]
+    closure: str
+    found: str
+    fingerprint: str
+    boots: tuple[BootView, ...]
+
+
+def _life(machine: Machine, arm: Arm | None) -> Life:
+    deadline = 0.0 if machine.state is State.LIVE else DEADLINES_S.get(machine.state, 0.0)
+    boots = [*machine.boots, machine.boot] if machine.boot else machine.boots
+    return {
+        "since": machine.since,
+        "until": machine.since + deadline if deadline else 0.0,
+        "arm": _arm(arm),
+        "run": machine.run,
+        "run_started": machine.run_started,
+        "phase": machine.phase,
+        "phase_started": machine.phase_started,
+        "progress": _progress(machine.progress),
+        "failure": _failure(machine.failure),
+        "disks": machine.disks,
+        "rejected": machine.rejected,
+        "closure": machine.closure,
+        "found": machine.found,
+        "fingerprint": fingerprint(machine.host_key),
+        "boots": tuple(BootView(id=boot.id, started=boot.started, stages=tuple(boot.stages)) for boot in boots),
+    }
+
+
+def _arm(arm: Arm | None) -> ArmView | None:
+    if arm is None:
+        return None
+    return ArmView(id=arm.id, at=arm.at, by=arm.by, is_spending=arm.is_spending, attempts=len(arm.erases))
+
+
+def _progress(event: Progressed | None) -> ProgressView | None:
+    if event is None:
+        return None
+    return ProgressView(done=event.done, total=event.total, unit=event.unit, line=event.line, at=event.at)
+
+
+def _failure(event: Failed | None) -> FailedView | None:
+    if event is None:
+        return None
+    return FailedView(
+        stage=event.stage,
+        cause=event.cause,
+        hint=event.hint,
+        lines=event.lines,
+        at=event.at,
+        retry_at=event.retry_at,
+    )
+
+
+def fingerprint(host_key: str) -> str:
+    """How OpenSSH names this public key, "SHA256:…"; "" where it is none."""
+    with contextlib.suppress(IndexError, ValueError):
+        digest = hashlib.sha256(base64.b64decode(host_key.split()[1], validate=True)).digest()
+        return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+    return ""
+
+
+def of_machine(machine: Machine, setup: Setup, arm: Arm | None = None) -> MachineView:
     """Everything about one machine but its tokens."""
     host = setup.book.hosts.get(machine.host)
     arch = ARCHES.get(machine.arch)
     return MachineView(
+        **_life(machine, arm),
         id=machine.id,
         state=machine.state,
         macs=tuple(machine.macs),
@@ -38,9 +140,13 @@ def of_machine(machine: Machine, setup: Setup) -> MachineView:
     )
 
 
-def of_host(host: Host, machine: Machine | None) -> HostView:
+def of_host(
+    host: Host, machine: Machine | None, profile: Profile | None = None, arm: Arm | None = None
+) -> HostView:
     """A declared host, and the machine behind it where one has shown up."""
+    life: Life | dict[str, ArmView | None] = _life(machine, arm) if machine else {"arm": _arm(arm)}
     return HostView(
+        **life,
         name=host.name,
         profile=host.profile,
         macs=host.macs,
@@ -51,6 +157,8 @@ def of_host(host: Host, machine: Machine | None) -> HostView:
         machine=machine.id if machine else "",
         state=machine.state if machine else None,
         last_seen=machine.last_seen if machine else 0.0,
+        address=machine.address if machine else "",
+        install=profile.install if profile else "",
         why=why(machine) if machine else "",
     )
 
