@@ -1,0 +1,106 @@
+"""A person's word on installs: arm, disarm, abort, retry. Each returns once it is durable, or says why not."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from bootstrapd.daemon.appliance import Appliance, of
+from bootstrapd.daemon.installs import Installs
+from bootstrapd.errors import RefusedError
+from bootstrapd.model import Armed, Disarmed, Host, Retried, State
+from bootstrapd.policy.arm import BY_ENROLLING
+from bootstrapd.policy.machine import Machine
+
+MID_INSTALL: Final = frozenset({State.CLAIMED, State.INSTALLING})
+
+
+class Arming:
+    """RefusedError: no such host, or not now, with what to do instead."""
+
+    def __init__(
+        self, appliance: Appliance, installs: Installs, durable: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._appliance = appliance
+        self._registry = appliance.registry
+        self._installs = installs
+        self._durable = durable
+
+    async def arm(self, name: str, by: str) -> None:
+        """Consent once to erase the host's disks. Repeated before it was spent, it is the same consent."""
+        host = self._host(name)
+        profile = self._appliance.setup.book.profiles[host.profile]
+        if not profile.layout:
+            raise RefusedError(
+                f"profile {profile.name} names no layout: nothing would be installed on {name}. "
+                f"Give {profile.source} a layout",
+                "NO_LAYOUT",
+            )
+        if by == BY_ENROLLING and profile.install == "approve":
+            raise RefusedError(
+                f"profile {profile.name} wants each install approved: once {name} has registered, "
+                f"'bootstrapd hosts arm {name}' shows what it erases and asks",
+                "WANTS_APPROVAL",
+            )
+        self._refuse_mid_install(name)
+        held = self._registry.arms.get(name)
+        if held is not None and not held.is_spending and (held.by == by or by == BY_ENROLLING):
+            return
+        self.arm_by(name, by, self._appliance.chance.new_secret())
+        await self._durable()
+
+    def arm_by(self, name: str, by: str, arm: str) -> None:
+        """Tell it, whoever checked."""
+        self._appliance.tell(Armed(id="", at=0.0, machine="", host=name, arm=arm, by=by))
+
+    async def disarm(self, name: str) -> None:
+        """Take the consent back."""
+        self._host(name)
+        self._refuse_mid_install(name)
+        held = self._registry.arms.get(name)
+        if held is None:
+            raise RefusedError(f"{name} is not armed", "NOT_ARMED")
+        self._appliance.tell(
+            Disarmed(id="", at=0.0, machine="", host=name, arm=held.id, reason="taken back by a person")
+        )
+        await self._durable()
+
+    async def abort(self, name: str, by: str) -> None:
+        """Stop the install that runs; its processes are dead when this returns."""
+        self._host(name)
+        machine = self._registry.by_host.get(name)
+        if machine is None or machine.state not in MID_INSTALL:
+            raise RefusedError(f"{name} is not being installed: there is nothing to abort", "NO_INSTALL")
+        await self._installs.abort(machine, by)
+        await self._durable()
+
+    async def retry(self, name: str, by: str) -> None:
+        """Try the failed install again now, under the arm it has."""
+        self._host(name)
+        machine = self._registry.by_host.get(name)
+        if machine is None or machine.failure is None or machine.state in MID_INSTALL | {State.READY}:
+            raise RefusedError(f"no install of {name} has failed: there is nothing to retry", "NOT_FAILED")
+        if name not in self._registry.arms:
+            raise RefusedError(
+                f"the consent to erase the disks of {name} is over; 'bootstrapd hosts arm {name}' gives a new one "
+                "and tries again",
+                "NOT_ARMED",
+            )
+        self._appliance.tell(Retried(**of(machine), by=by))
+        await self._durable()
+
+    def _host(self, name: str) -> Host:
+        host = self._appliance.setup.book.hosts.get(name)
+        if host is None:
+            known = ", ".join(sorted(self._appliance.setup.book.hosts)) or "none yet"
+            raise RefusedError(f"there is no host {name!r} (hosts: {known})", "NO_HOST")
+        return host
+
+    def _refuse_mid_install(self, name: str) -> None:
+        machine: Machine | None = self._registry.by_host.get(name)
+        if machine is not None and machine.state in MID_INSTALL:
+            raise RefusedError(
+                f"{name} is being installed ({machine.phase or 'waiting for its turn'}): "
+                f"'bootstrapd hosts abort {name}' stops that first",
+                "MID_INSTALL",
+            )
