@@ -33,12 +33,12 @@ from bootstrapd.model import (
     clean_uuid,
     swapped_uuid,
 )
+from bootstrapd.policy import size
 
 _HOST_NAME: Final = re.compile(r"(?!(?:profiles|layouts)\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _IMAGE: Final = re.compile(IMAGE_PATTERN)
 _NAME: Final = re.compile(kinds.NAME)
 _CPUS: Final = frozenset(arch.cpu for arch in ARCHES.values())
-_POWERS: Final = {unit: power for power, unit in enumerate("KMGTP", start=1)}
 
 _IDENTITIES: Final = {
     "uuid": "the SMBIOS UUID (32 hex digits in five groups) and not a placeholder",
@@ -164,27 +164,23 @@ def _images(image: str | dict[str, str], report: Report) -> dict[str, str]:
 def _requires(table: RequiresTable) -> Requires:
     return Requires(
         cpu_threads=table.cpu.threads,
-        memory_bytes=_size_bytes(table.memory, 1024),
+        memory_bytes=size.parse(table.memory, size.MEMORY_BASE),
         disks=tuple(
-            RequiredDisk(type=disk.type, size_bytes=_size_bytes(disk.size, 1000)) for disk in table.disk
+            RequiredDisk(type=disk.type, size_bytes=size.parse(disk.size, size.DISK_BASE))
+            for disk in table.disk
         ),
         gpu=_required_gpu(table.gpu) if table.gpu else None,
-        nic_mbps=_size_bytes(table.nic.speed, 1000) // 1_000_000,
+        nic_mbps=size.parse(table.nic.speed, size.DISK_BASE) // 1_000_000,
     )
 
 
 def _required_gpu(table: GpuTable) -> RequiredGpu:
     return RequiredGpu(
         vendor=table.vendor,
-        memory_bytes=_size_bytes(table.memory, 1024),
+        memory_bytes=size.parse(table.memory, size.MEMORY_BASE),
         compute_capability=table.compute_capability,
+        allow=table.allow,
     )
-
-
-def _size_bytes(text: str, base: int) -> int:
-    """Disks and speeds count in thousands, memory in 1,024s, as their makers do."""
-    number = text.rstrip("KMGTP")
-    return int(float(number) * base ** _POWERS.get(text[len(number) :], 0))
 
 
 def _unknown_profiles(hosts: Iterable[Host], profiles: Mapping[str, Profile]) -> Iterator[str]:

@@ -71,6 +71,7 @@ Address = Annotated[
 ]
 Size = Annotated[str, _like(_SIZE, 'a size such as "64G" or "1.5T"')]
 SizeBound = Annotated[str, _like(rf"((>=|<=|=)?{_SIZE})?", 'a size such as ">=900G", "<=2T" or "1T"')]
+PciId = Annotated[str, _like("[0-9a-f]{4}:[0-9a-f]{4}", 'a PCI id such as "10de:20b5"')]
 LinkSpeed = Annotated[str, _like("[0-9]{1,6}[MG]", 'a speed such as "10G"')]
 
 Port = Annotated[int, Meta(ge=1, le=65535, description="a port number from 1 to 65535")]

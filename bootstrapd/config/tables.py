@@ -20,6 +20,7 @@ from bootstrapd.config.kinds import (
     LinkSpeed,
     Name,
     OptionalName,
+    PciId,
     Size,
     SizeBound,
     Text,
@@ -81,9 +82,10 @@ class RequiredDiskTable(Table, frozen=True, kw_only=True):
 
 
 class GpuTable(Table, frozen=True, kw_only=True):
-    vendor: Text = ""
+    vendor: Literal["", "nvidia", "amd", "intel"] = ""
     memory: Size = "0"
     compute_capability: Capability = 0.0
+    allow: tuple[PciId, ...] = ()
 
 
 class NicTable(Table, frozen=True, kw_only=True):

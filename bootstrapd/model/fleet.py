@@ -50,9 +50,10 @@ class RequiredDisk(Struct, frozen=True, kw_only=True):
 
 
 class RequiredGpu(Struct, frozen=True, kw_only=True):
-    vendor: str = ""
+    vendor: str = ""  # "nvidia" | "amd" | "intel"; "" = any
     memory_bytes: int = 0
     compute_capability: float = 0.0
+    allow: tuple[str, ...] = ()  # PCI ids that are good enough, whatever is known of them: "10de:20b5"
 
 
 class Requires(Struct, frozen=True, kw_only=True):
