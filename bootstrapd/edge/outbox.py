@@ -1,35 +1,51 @@
-"""What of the journal is still to be published, and up to where it was.
+"""What of the journal is still to be published.
 
-Pages are read on a connection of their own, in a thread, so that neither the loop nor the writer waits.
+Pages are read on connections of their own, in a thread, so that neither the loop nor the writer waits.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import asyncio
+from typing import Final
 
-from msgspec import Struct
-
+from bootstrapd.edge import journal_file
 from bootstrapd.edge.journal import Journal
+from bootstrapd.edge.journal_keep import Position
 from bootstrapd.model import AnyEvent
 
-
-class Numbered(NamedTuple):
-    """An event with its number in the journal."""
-
-    sequence: int
-    event: AnyEvent
-
-
-class Position(Struct, frozen=True):
-    """Everything up to `sequence` is in the stream that was made at `stream`, whose last was number `last`."""
-
-    sequence: int = 0
-    stream: str = ""
-    last: int = 0
+PAGE: Final = 1000
 
 
 class Outbox:
-    """The journal, as the bus reads it: `page` what is next, `move` the position, wait for `changed`."""
+    """The journal as the bus sees it: a `page` of what is next, a `position` to `move`, and word of more."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+
+    @property
+    def position(self) -> Position:
+        """How far NATS has the events."""
+        return self._journal.position
+
+    @property
+    def lag(self) -> int:
+        """How many events are not published yet."""
+        return max(0, self._journal.last - self._journal.position.sequence)
+
+    def move(self, to: Position) -> None:
+        """NATS has everything up to there."""
+        self._journal.move(to)
+
+    async def page(self, after: int) -> list[tuple[int, AnyEvent]]:
+        """At most PAGE events that come after number `after`, each with its number. EdgeError, DamagedError."""
+        return await asyncio.to_thread(journal_file.page, self._journal.path, after, PAGE)
+
+    async def number_of(self, event_id: str) -> int:
+        """The number of an event; 0 = the journal does not have it."""
+        return await asyncio.to_thread(journal_file.number_of, self._journal.path, event_id)
+
+    async def more(self, after: int) -> None:
+        """Returns when there is an event after number `after`. One waits at a time."""
+        while self._journal.last <= after:
+            self._journal.committed.clear()
+            await self._journal.committed.wait()

@@ -88,7 +88,7 @@ def build(
             site=site, boot=event.boot, run=event.run, left_out_bytes=len(encode(data)) if is_bare else 0
         ),
     )
-    return Message(subject(event, prefix), _headers(envelope), encode(envelope))
+    return Message(subject(event, prefix), headers(envelope), encode(envelope))
 
 
 def aggregate(event: Event) -> tuple[str, str]:
@@ -125,7 +125,8 @@ def token(text: str) -> str:
     return _NOT_IN_TOKENS.sub(lambda found: "".join(f"={byte:02X}" for byte in found[0].encode()), text) or "="
 
 
-def _headers(envelope: Envelope[dict[str, Any]]) -> dict[str, str]:
+def headers(envelope: Envelope[Any]) -> dict[str, str]:
+    """What a consumer can go by without reading the body."""
     return {
         MESSAGE_ID: envelope.event_id,
         "CIM-Aggregate-Id": envelope.aggregate_id,
