@@ -1,7 +1,7 @@
 """An install as values: what a job is, its phases, how long each may take, and what comes of it.
 
-Pure: `install_steps` makes the command lines, `install_progress` reads their output, `install_verdict` judges it,
-and `edge.installer` runs them. Follows NIXOS.md 1, whose traps decide most of what is odd here.
+Pure: `install_steps` makes the command lines, `install_progress` reads their output, `install_verdict` and
+`install_facts` judge it, `edge.installer` runs them. NIXOS.md 1 has the traps that explain what looks odd.
 """
 
 from __future__ import annotations
@@ -57,16 +57,16 @@ class Job(Struct, frozen=True, kw_only=True):
 class Tools(Struct, frozen=True, kw_only=True):
     """What the installer starts: names on `path` (as in PATH) or absolute paths."""
 
-    path: str
     scripts: str  # the folder with what runs on the machine: netboot/install
+    path: str = ""  # "" = the appliance's own PATH
     nix: str = "nix"
     nixos_anywhere: str = "nixos-anywhere"
     ssh: str = "ssh"
-    environment: dict[str, str] = {}  # for all of them, as the appliance's own has it
+    environment: dict[str, str] = {}  # for all of them; NIX_*, proxies and certificates are passed on anyway
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """How long each phase may take, and be silent (0 = as long as it may take). Seconds (DESIGN.md, Deadlines)."""
+    """How long each phase may take, and be silent (absent = as long as it may take); seconds (DESIGN.md)."""
 
     deadline_s: dict[str, float] = field(
         default_factory=lambda: {

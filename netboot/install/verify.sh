@@ -1,0 +1,62 @@
+#!/bin/sh
+# What stands under /mnt: mounts, system profile, boot loader, the report's files. Says facts, judges nothing,
+# changes nothing. The named disks are the chosen ones.
+# shellcheck disable=SC2154 # common.sh stands in front of this
+
+ours=" $(for disk; do stack "$(name_of "$disk")"; done | tr '\n' ' ')"
+
+# NAME: whether this device stands on a chosen disk
+place() {
+    case $ours in
+    *" $1 "*) [ -n "$1" ] && echo chosen && return ;;
+    esac
+    if [ -n "$1" ]; then echo elsewhere; else echo unknown; fi
+}
+
+# SOURCE: the volume label of its file system. By blkid's `LABEL="…"`: busybox's blkid knows no options
+label_of() {
+    blkid "$ROOT$1" 2>/dev/null | tr ' ' '\n' | sed -n 's/^LABEL="\(.*\)"$/\1/p'
+}
+
+say_loaders() {
+    find "$ROOT$1" -type f -size +0 2>/dev/null | while read -r file; do
+        inside=${file#"$ROOT$1/"}
+        case $inside in
+        [Ee][Ff][Ii]/*.[Ee][Ff][Ii]) fact loader "$1" "$inside" ;;
+        esac
+    done
+}
+
+mounts | while IFS=$TAB read -r source target type; do
+    case $target in
+    /mnt | /mnt/*) ;;
+    *) continue ;;
+    esac
+    fact mount "$target" "$source" "$type" "$(place "$(device_of "$source")")"
+    if [ "$type" = vfat ]; then
+        fact esp "$target" "$(label_of "$source")"
+        say_loaders "$target"
+    fi
+done
+
+profiles=$ROOT/mnt/nix/var/nix/profiles
+system=$(readlink "$profiles/system")
+case $system in
+system-*-link) system=$(readlink "$profiles/$system") ;;
+esac
+if [ -n "$system" ] && [ -e "$ROOT/mnt$system" ]; then
+    fact profile "$system" there
+else
+    fact profile "$system" missing
+fi
+
+# The boot code is the first 440 bytes of the MBR (UEFI 2.10, table 5.1)
+for disk; do
+    code=$(dd if="$ROOT$disk" bs=440 count=1 2>/dev/null | tr -d '\000' | wc -c)
+    fact mbr "$disk" "$((code))"
+done
+
+for file in server token; do
+    # shellcheck disable=SC2012 # not every busybox has stat
+    fact report "$file" "$(ls -ln "$ROOT/mnt/var/lib/bootstrapd-report/$file" 2>/dev/null | awk '{ print $1, $3 }')"
+done
