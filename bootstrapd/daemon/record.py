@@ -85,7 +85,6 @@ class Recorder:
             self._flood(event.at)
             return
         self._last = self._journal.append(event, can_wait=not isinstance(event, TokenIssued))
-        self._last.add_done_callback(_retrieved)
         if isinstance(event, TokenIssued):
             return
         self._publish(transition)
@@ -111,12 +110,6 @@ class Recorder:
             self._told = now
             count = self._counters["events.not_journalled"]
             log.warning("flood of asks; machines are answered as ever", not_journalled=count)
-
-
-def _retrieved(future: asyncio.Future[None]) -> None:
-    """A failed write is the journal's own word to say (its `problem`); nobody else needs to wait for it."""
-    if not future.cancelled():
-        future.exception()
 
 
 def _say(transition: Transition, host: str) -> None:

@@ -126,9 +126,9 @@ class Journal:
         """
         future = asyncio.get_running_loop().create_future()
         if self._closing.is_set() or not self._thread or not self._thread.is_alive():
-            future.set_exception(EdgeError(f"journal {self.path} is closed"))
+            _fail(future, f"journal {self.path} is closed")
         elif len(self._waiting) >= WAITING_MAX:
-            future.set_exception(EdgeError(self.problem or f"journal {self.path}: the disk cannot keep up"))
+            _fail(future, self.problem or f"journal {self.path}: the disk cannot keep up")
         else:
             with self._changed:
                 self._waiting.append((journal_file.row(event), future))
@@ -155,7 +155,7 @@ class Journal:
             log.error("events are lost", problem=self.problem)
         for _, future in self._waiting:
             if not future.done():
-                future.set_exception(EdgeError(self.problem))
+                _fail(future, self.problem)
         self._waiting.clear()
 
     def _write_until_closed(self) -> None:
@@ -228,3 +228,8 @@ class Journal:
         for future in futures:
             if not future.done():
                 future.set_result(None)
+
+
+def _fail(future: asyncio.Future[None], why: str) -> None:
+    future.set_exception(EdgeError(why))
+    future.exception()  # it may have nobody who waits for it: that is no mistake, `problem` says the rest
