@@ -21,6 +21,7 @@ from bootstrapd.errors import RefusedError
 from bootstrapd.model import Arch, Door, Mac, Nic, Stage, State
 from bootstrapd.model.hardware import Disk, Hardware
 from bootstrapd.model.view import (
+    EventView,
     Explained,
     HostView,
     ImageView,
@@ -86,6 +87,8 @@ class FakeCore:
 
     def __init__(self) -> None:
         self.asked: list[tuple[object, ...]] = []
+        self.happened: list[EventView] = []
+        self.refusal: Exception | None = None
         self.mistakes: list[str] = []
         self.problems: tuple[str, ...] = ()
         known = MachineView(
@@ -184,6 +187,33 @@ class FakeCore:
     async def forget(self, machine: str, *, force: bool = False) -> bool:
         self.asked.append(("forget", machine, force) if force else ("forget", machine))
         return self.known.pop(machine, None) is not None
+
+    async def arm(self, host: str, *, by: str) -> HostView:
+        return self._said("arm", host, by)
+
+    async def disarm(self, host: str) -> HostView:
+        return self._said("disarm", host)
+
+    async def abort(self, host: str, *, by: str) -> HostView:
+        return self._said("abort", host, by)
+
+    async def retry(self, host: str, *, by: str) -> HostView:
+        return self._said("retry", host, by)
+
+    def _said(self, *words: str) -> HostView:
+        self.asked.append(words)
+        if self.refusal:
+            raise self.refusal
+        found = self.host(words[1])
+        assert found is not None
+        return found
+
+    async def past(self, since: float, host: str, limit: int) -> list[EventView]:
+        self.asked.append(("past", since, host, limit))
+        return [view for view in self.happened if view.event.at >= since and host in ("", view.host)]
+
+    def host_of(self, machine: str) -> str:
+        return "node-1" if machine == MAC.hex else ""
 
     async def reload(self) -> list[str]:
         self.asked.append(("reload",))
