@@ -31,6 +31,7 @@ IMPORTERS: Final[dict[str, tuple[str, ...]]] = {
     "click": ("cli/",),
     "jinja2": ("policy/render",),
     "msgspec": ("model/", "config/", "wire/", "policy/", "edge/", "daemon/", "client/", "cli/"),  # our values
+    "nats": ("edge/bus",),
     "prometheus_client": ("daemon/metrics",),
     "rich": ("cli/",),
     "scapy": ("client/",),
