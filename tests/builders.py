@@ -32,6 +32,7 @@ from bootstrapd.model import (
     encode,
 )
 from bootstrapd.policy.boot import Setup
+from bootstrapd.policy.machine import Machine
 from bootstrapd.policy.match import index
 from bootstrapd.policy.render import Scripts
 
@@ -93,6 +94,7 @@ class World:
         self.told: list[Transition] = []
         self.counters: Counter[str] = Counter()
         self.neighbours: dict[str, Mac] = {}
+        self.left: list[tuple[str, str]] = []  # live systems that were left, and why
         ids = itertools.count(1)
         secrets = itertools.count(1)
         chance = Chance(
@@ -104,10 +106,13 @@ class World:
         sources = {f.name: f.read_text() for f in (shipped.netboot() / "ipxe").glob("*.j2")}
         self.writer = Writer(partial(Scripts, sources), lambda: self.appliance.setup)
         self.files = Files(self.appliance, self.writer, self.neighbours.get, (KEY,), AGENT)
-        self.admissions = Admissions(self.appliance, self.neighbours.get, self._durable)
+        self.admissions = Admissions(self.appliance, self.neighbours.get, self._durable, self._left)
 
     async def _durable(self) -> None:
         return None
+
+    async def _left(self, machine: Machine, cause: str) -> None:
+        self.left.append((machine.id, cause))
 
     def events(self) -> list[str]:
         """The names of what was told, in order."""

@@ -73,7 +73,7 @@ class Network:
         new.appliance.chance = old.appliance.chance
         old.now = new.now
         new.neighbours = old.neighbours
-        new.admissions = type(new.admissions)(new.appliance, new.neighbours.get, new._durable)
+        new.admissions = type(new.admissions)(new.appliance, new.neighbours.get, new._durable, new._left)
         new.files._appliance = new.appliance
         self.world = new
 

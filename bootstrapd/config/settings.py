@@ -22,6 +22,7 @@ from bootstrapd.config.kinds import (
     OptionalFile,
     OptionalFolder,
     OptionalImage,
+    OptionalListen,
     OptionalNatsUrl,
     OptionalSite,
     OwnBlksize,
@@ -60,6 +61,15 @@ class PathSettings(Section, frozen=True, kw_only=True):
     @property
     def images_folder(self) -> Path:
         return Path(self.images) if self.images else self.state_folder / "images"
+
+    @property
+    def keys_folder(self) -> Path:
+        return self.state_folder / "keys"
+
+    @property
+    def arms_folder(self) -> Path:
+        """Arms that wait for a daemon: `<host>.json`."""
+        return self.state_folder / "arms"
 
     @property
     def journal_file(self) -> Path:
@@ -107,6 +117,27 @@ class SshSettings(Section, frozen=True, kw_only=True):
     authorized_keys: tuple[AuthorizedKey, ...] = ()
 
 
+class InstallSettings(Section, frozen=True, kw_only=True):
+    """`[install]`. Live systems are logged in to with a key that is made at the first start, or this one."""
+
+    key_file: OptionalFile = ""
+    at_once: Count = 2
+    ssh_port: Port = 22
+
+
+class ApiSettings(Section, frozen=True, kw_only=True):
+    """`[api]`: the operator's API over TCP too, for who has the token. Without TLS: see docs/http.md."""
+
+    listen: OptionalListen = ""
+    token_file: OptionalFile = ""  # made (0600) where it is missing
+
+    @property
+    def tcp(self) -> tuple[str, int] | None:
+        """Address and port to listen on, None for the Unix socket alone."""
+        address, _, port = self.listen.rpartition(":")
+        return (address.strip("[]"), int(port)) if address else None
+
+
 class LogSettings(Section, frozen=True, kw_only=True):
     """`[log]`. Format auto: text on a terminal, JSON lines under systemd."""
 
@@ -149,8 +180,15 @@ class Config(Section, frozen=True, kw_only=True):
     http: HttpSettings = HttpSettings()
     nbp: NbpSettings = NbpSettings()
     ssh: SshSettings = SshSettings()
+    install: InstallSettings = InstallSettings()
+    api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()
     nats: NatsSettings = NatsSettings()
+
+    @property
+    def api_token_file(self) -> Path:
+        """Where the token of the API over TCP is, or will be made."""
+        return Path(self.api.token_file) if self.api.token_file else self.paths.keys_folder / "api.token"
 
     def at_state(self, folder: Path) -> Config:
         """The same with every path below `folder` (`--state DIR`): hosts, images, journal, keys, API socket."""
@@ -177,6 +215,8 @@ def _check_together(config: Config, report: Report) -> None:
         report("mode", FULL_DHCP)
     if not config.http.ports:
         report("http.ports", "expected at least one port number, found an empty list")
+    if config.api.tcp and config.api.tcp[1] > 65535:
+        report("api.listen", f'expected a port number from 1 to 65535, found "{config.api.listen}"')
     _check_nats(config.nats, report)
     if config.unknown == "discover" and not config.discovery_image:
         report(

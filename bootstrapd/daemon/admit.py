@@ -1,4 +1,4 @@
-"""What the agent says: a live system registers with its overlay's token, an installed one reports with its own."""
+"""What the agent says: a live system registers with its overlay's token, an installed one reports with its."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Arming:
         self._installs = installs
         self._durable = durable
 
-    async def arm(self, name: str, by: str) -> None:
+    async def arm(self, name: str, by: str, arm_id: str = "") -> None:
         """Consent once to erase the host's disks. Repeated before it was spent, it is the same consent."""
         host = self._host(name)
         profile = self._appliance.setup.book.profiles[host.profile]
@@ -46,12 +46,9 @@ class Arming:
         held = self._registry.arms.get(name)
         if held is not None and not held.is_spending and (held.by == by or by == BY_ENROLLING):
             return
-        self.arm_by(name, by, self._appliance.chance.new_secret())
-        await self._durable()
-
-    def arm_by(self, name: str, by: str, arm: str) -> None:
-        """Tell it, whoever checked."""
+        arm = arm_id or self._appliance.chance.new_secret()
         self._appliance.tell(Armed(id="", at=0.0, machine="", host=name, arm=arm, by=by))
+        await self._durable()
 
     async def disarm(self, name: str) -> None:
         """Take the consent back."""
@@ -82,8 +79,8 @@ class Arming:
             raise RefusedError(f"no install of {name} has failed: there is nothing to retry", "NOT_FAILED")
         if name not in self._registry.arms:
             raise RefusedError(
-                f"the consent to erase the disks of {name} is over; 'bootstrapd hosts arm {name}' gives a new one "
-                "and tries again",
+                f"the consent to erase the disks of {name} is over; 'bootstrapd hosts arm {name}' gives a new "
+                "one, and tries again",
                 "NOT_ARMED",
             )
         self._appliance.tell(Retried(**of(machine), by=by))

@@ -19,10 +19,11 @@ from bootstrapd.daemon.writer import Writer
 from bootstrapd.edge import hostdir, programs
 from bootstrapd.edge.images import ImageStore
 from bootstrapd.edge.journal import Journal
-from bootstrapd.model import Arch, Door, HostBook, Mac, Stage, Transition
+from bootstrapd.model import Arch, Door, HostBook, Mac, Stage, Transition, written
 from bootstrapd.model.view import Explained
 from bootstrapd.policy.boot import Setup
 from bootstrapd.policy.match import index
+from bootstrapd.policy.registry import Snapshot
 
 if TYPE_CHECKING:
     from bootstrapd.policy.render import Scripts
@@ -95,6 +96,14 @@ def new_id() -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
+_SNAPSHOT: Final = written(Snapshot)
+
+
+def read_snapshot(body: bytes) -> Snapshot:
+    """The registry as a snapshot of the journal has it."""
+    return _SNAPSHOT.decode(body)
+
+
 class Offline:
     """The appliance as it would answer, without a daemon: files, images, and the journal's last word."""
 
@@ -114,9 +123,12 @@ class Offline:
 
 
 def replay(journal: Journal, appliance: Appliance) -> int:
-    """Bring the registry to where the journal ends; how many events that took."""
+    """Bring the registry to where the journal ends; how many events that took after its last snapshot."""
     count = 0
-    for event in journal.events():
+    body, events = journal.replay()
+    if body is not None:
+        appliance.registry.restore(read_snapshot(body))
+    for event in events:
         appliance.registry.apply(event)
         count += 1
     appliance.registry.calm(appliance.chance.now())

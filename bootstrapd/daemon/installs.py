@@ -8,7 +8,7 @@ done is `policy.claim`'s and `policy.arm`'s to say; how it is done is the instal
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
@@ -30,6 +30,7 @@ from bootstrapd.model import (
     PhaseStarted,
     Profile,
     Progressed,
+    Rejected,
     State,
     Transition,
 )
@@ -151,6 +152,23 @@ class Installs:
     async def _check_again(self) -> None:
         self.problems = await self._installer.problems()
         self._checking = None
+
+    def reconsider(self) -> None:
+        """The hosts folder changed: arms of hosts that are gone end, and what was rejected is judged again."""
+        hosts = self._appliance.setup.book.hosts
+        for arm in [arm for arm in self._registry.arms.values() if arm.host not in hosts]:
+            self._end(arm, "its host is no longer declared")
+        for machine in list(self._registry):
+            found = self._host_of(machine)
+            if found and machine.state in {State.LIVE, State.REJECTED} and machine.is_judged:
+                verdict = judge(machine, *found)
+                is_news = (
+                    verdict.reasons != machine.rejected
+                    if isinstance(verdict, Rejected)
+                    else machine.rejected or verdict.disks != machine.disks
+                )
+                if is_news:
+                    self._appliance.tell(verdict)
 
     def why(self, machine: Machine) -> str:
         """What this machine waits for, in a sentence; "" when it does not."""
@@ -391,12 +409,6 @@ class Installs:
 
     def _end(self, arm: Arm, reason: str) -> None:
         self._appliance.tell(Disarmed(id="", at=0.0, machine="", host=arm.host, arm=arm.id, reason=reason))
-
-    def disarm_all_but(self, hosts: Iterable[str]) -> None:
-        """Hosts that are no longer declared lose their arms."""
-        kept = set(hosts)
-        for arm in [arm for arm in self._registry.arms.values() if arm.host not in kept]:
-            self._end(arm, "its host is no longer declared")
 
     def _host_of(self, machine: Machine) -> tuple[Host, Profile] | None:
         book = self._appliance.setup.book

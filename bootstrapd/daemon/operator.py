@@ -131,7 +131,7 @@ class Operator:
         return self._host(self._appliance.setup.book.hosts[host])
 
     async def past(self, since: float, host: str, limit: int) -> list[EventView]:
-        """What the journal has from `since` on, of one host or of all (""), the newest `limit`, oldest first."""
+        """What the journal has from `since` on, of one host or all (""): the newest `limit`, oldest first."""
         told = [
             EventView(event=event, host=self.host_of(event.machine) or getattr(event, "host", ""))
             for event in await self._read_journal(since)

@@ -29,6 +29,7 @@ from bootstrapd.daemon.admit import Admissions
 from bootstrapd.daemon.appliance import Appliance
 from bootstrapd.daemon.doors import Answers, Doors
 from bootstrapd.daemon.files import Files
+from bootstrapd.daemon.fleet import Fleet
 from bootstrapd.daemon.operator import Operator
 from bootstrapd.daemon.record import Recorder
 from bootstrapd.daemon.writer import Writer
@@ -38,12 +39,14 @@ from bootstrapd.edge.hostdir import HostDir
 from bootstrapd.edge.images import ImageStore
 from bootstrapd.edge.journal import Journal
 from bootstrapd.errors import EdgeError
-from bootstrapd.model import HostBook, Link, Program, Transition
+from bootstrapd.model import AnyEvent, HostBook, Link, Program, Transition, encode
 from bootstrapd.model.view import StatusView
 
 log = structlog.get_logger("bootstrapd")
 
 TICK_S: Final = 5.0
+SNAPSHOT_EVENTS: Final = 50_000
+HTTP_PORT: Final = 80
 
 
 class Daemon:
@@ -77,15 +80,24 @@ class Daemon:
             self._recorder,
         )
         _refuse_without(self.appliance.setup.programs)
+        self._fleet = Fleet(config, self.appliance, self._recorder.durable, self._server_for)
         writer = Writer(assemble.scripts, lambda: self.appliance.setup)
         self._doors = Doors(config, self._answers(writer), self.counters)
-        self._api = ApiServer(self._paths.api_socket, self._operator(writer), self.counters)
+        self._api = ApiServer(
+            self._paths.api_socket,
+            self._operator(writer),
+            self.counters,
+            tcp=config.api.tcp,
+            token_file=config.api_token_file,
+        )
         self._watcher = netif.Watcher(self._on_links)
 
     def _answers(self, writer: Writer) -> Answers:
         neighbour = assemble.remembered(netif.neighbour, self.appliance.chance.now)
-        files = Files(self.appliance, writer, neighbour, self._config.ssh.authorized_keys, assemble.agent())
-        admissions = Admissions(self.appliance, netif.neighbour, self._recorder.durable)
+        files = Files(self.appliance, writer, neighbour, self._fleet.keys, assemble.agent())
+        admissions = Admissions(
+            self.appliance, netif.neighbour, self._recorder.durable, self._fleet.installs.interrupt
+        )
         return Answers(
             answer=self.appliance.answer,
             fetch=files.fetch,
@@ -107,11 +119,15 @@ class Daemon:
             reload=self.reload,
             check_hosts=self._hostdir.check,
             status=self.status,
+            arming=self._fleet.arming,
+            installs=self._fleet.installs,
+            read_journal=self._read_journal,
         )
 
     def problems(self) -> list[str]:
         """Everything that is wrong now, in sentences; empty when all is well."""
         found = [*self._doors.problems.values(), *self._host_problems, *self._image_problems]
+        found += self._fleet.problems()
         if not self._doors.addresses:
             found.append("no link is served yet: none of the chosen interfaces is up with an IPv4 address")
         if self._journal.problem:
@@ -145,6 +161,7 @@ class Daemon:
         async with contextlib.AsyncExitStack() as stack:
             await self._journal.start()
             stack.push_async_callback(self._journal.close)
+            stack.callback(self._snapshot)
             await self._doors.sync(chosen)
             stack.push_async_callback(self._doors.close)
             if self._doors.problems:
@@ -165,6 +182,8 @@ class Daemon:
                 log.warning(problem)
             _notify("READY=1")
             await asyncio.to_thread(assemble.scripts)
+            stack.push_async_callback(self._fleet.close)
+            await self._fleet.start()
             await self._tick_until_stopped()
             _notify("STOPPING=1")
 
@@ -173,13 +192,17 @@ class Daemon:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), TICK_S)
             try:
-                self._tick()
+                await self._tick()
             except Exception:
                 self.counters["daemon.bug"] += 1
                 log.exception("a tick failed; serving goes on")
 
-    def _tick(self) -> None:
-        self.appliance.tick(self.appliance.chance.now())
+    async def _tick(self) -> None:
+        now = self.appliance.chance.now()
+        self.appliance.tick(now)
+        await self._fleet.tick(now)
+        if self._journal.since_snapshot > SNAPSHOT_EVENTS:
+            self._snapshot()
         if self._images_seen != self._images_now():
             self._load_images()
             self._reconfigure(self.appliance.setup.book)
@@ -206,6 +229,7 @@ class Daemon:
 
     def _reconfigure(self, book: HostBook) -> None:
         self.appliance.reconfigure(assemble.setup(self._config, book, self._store, self._doors.http_port))
+        self._fleet.reconfigured()
         log.info("configuration", hosts=len(book.hosts), images=len(self._store.images))
 
     def _on_host_problems(self, problems: list[str]) -> None:
@@ -231,6 +255,21 @@ class Daemon:
 
     def _publish(self, transition: Transition) -> None:
         self._api.publish(transition)
+        self._fleet.wake(transition)
+
+    def _snapshot(self) -> None:
+        self._journal.snapshot(encode(self.appliance.registry.snapshot()))
+
+    async def _read_journal(self, since: float) -> list[AnyEvent]:
+        """What the journal has from then on."""
+        await self._recorder.durable()
+        return await asyncio.to_thread(lambda: [e for e in self._journal.events() if e.at >= since])
+
+    def _server_for(self, address: str) -> str:
+        """Our base URL, for a machine at this address: ours on the link that it is on."""
+        ours = netif.source_for(address) or next(iter(self._doors.addresses), assemble.NOBODYS_ADDRESS)
+        port = self._doors.http_port
+        return f"http://{ours}" + ("" if port == HTTP_PORT else f":{port}")
 
     def _host_of(self, machine: str) -> str:
         found = self.appliance.registry.machines.get(machine)

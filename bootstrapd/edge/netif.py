@@ -61,6 +61,14 @@ def neighbour(address: str) -> Mac | None:
     return found.pop() if len(found) == 1 else None
 
 
+def source_for(address: str) -> str:
+    """Our own address on the way to this one, by the kernel's routes; "" where there is no way. Sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+        probe.connect((address, 9))
+        return str(probe.getsockname()[0])
+    return ""
+
+
 def choose(found: Iterable[Link], wanted: Iterable[str], *, must_exist: bool = True) -> list[Link]:
     """The links to serve (DESIGN.md, Safety 5): those named, up or not; else those nobody can mind.
 

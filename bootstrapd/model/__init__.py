@@ -42,6 +42,7 @@ from bootstrapd.model.json import (
     read_registration,
     read_report,
     read_waiting_arm,
+    written,
 )
 from bootstrapd.model.life import (
     Accepted,
@@ -164,6 +165,6 @@ __all__ = [
     "read_registration",
     "read_report",
     "read_waiting_arm",
-    "read_waiting_arm",
     "swapped_uuid",
+    "written",
 ]

@@ -66,6 +66,11 @@ def _as_written(kind: type, value: object) -> object:
     raise TypeError(f"{kind.__name__} is in no event")
 
 
+def written(kind: type[T]) -> msgspec.json.Decoder[T]:
+    """A decoder for what we wrote ourselves: the journal and its snapshots."""
+    return msgspec.json.Decoder(kind, dec_hook=_as_written)
+
+
 event_decoder: Final[msgspec.json.Decoder[AnyEvent]] = msgspec.json.Decoder(AnyEvent, dec_hook=_as_written)
 
 

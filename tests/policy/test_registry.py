@@ -32,8 +32,9 @@ from bootstrapd.model import (
     event_decoder,
     plain,
 )
+from bootstrapd.policy.effects import GUARD_FETCHES, HOLD_S
 from bootstrapd.policy.machine import Machine, begins_boot
-from bootstrapd.policy.registry import GUARD_FETCHES, HOLD_S, STRANGERS, Registry
+from bootstrapd.policy.registry import STRANGERS, Registry
 
 
 def asked(mac: Mac = MAC, at: float = 100.0, host: str = "cim-1", **fields: Any) -> BootAsked:
