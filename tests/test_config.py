@@ -36,6 +36,9 @@ max_connections = 10
 dirs = ["/srv/nbp"]
 [ssh]
 authorized_keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB me@desk", 'from="10.0.0.0/8" ssh-rsa AAAAB3Nza==']
+[api]
+listen = "127.0.0.1:8470"
+token_file = "/etc/bootstrapd/api.token"
 [log]
 level = "debug"
 format = "json"
@@ -186,8 +189,10 @@ def test_nesting_without_end_is_a_mistake_and_no_crash() -> None:
         ('discovery_image = "../x"', "c.toml: discovery_image: expected a name"),
         ('[ssh]\nauthorized_keys = ["-----BEGIN OPENSSH PRIVATE KEY-----"]', "c.toml: ssh.authorized_keys[0]:"),
         ('[ssh]\nauthorized_keys = ["ssh-ed25519 AAAA\\nssh-rsa BBBB"]', "c.toml: ssh.authorized_keys[0]:"),
+        ('[api]\nlisten = ":8470"', "c.toml: api.listen: expected an IP address and a port"),
+        ('[api]\nlisten = "127.0.0.1:70000"', "c.toml: api.listen: expected a port number"),
         ('"a\\nb" = 1', 'c.toml: "a\\nb": unknown key "a\\nb"; known: '),
-        ("[xyz]\na = 1", 'c.toml: xyz: unknown key "xyz"; known: dhcp, discovery_image, http'),
+        ("[xyz]\na = 1", 'c.toml: xyz: unknown key "xyz"; known: api, dhcp, discovery_image, http'),
     ],
 )
 def test_one_mistake(text: str, expected: str) -> None:
@@ -223,3 +228,16 @@ def test_any_text_gives_settings_or_mistakes(text: str) -> None:
 @given(key=st.sampled_from(["interfaces", "mode", "paths", "http", "tftp", "ssh", "log", "zzz"]), value=values)
 def test_any_value_anywhere_gives_settings_or_mistakes(key: str, value: object) -> None:
     assert is_explained(outcome(tomlkit.dumps({key: value})))
+
+
+@pytest.mark.parametrize(
+    ("text", "tcp", "file"),
+    [
+        ("", None, "/var/lib/bootstrapd/keys/api.token"),
+        ('listen = "127.0.0.1:8470"', ("127.0.0.1", 8470), "/var/lib/bootstrapd/keys/api.token"),
+        ('listen = "[::1]:8470"\ntoken_file = "/etc/t"', ("::1", 8470), "/etc/t"),
+    ],
+)
+def test_where_the_operators_api_listens(text: str, tcp: tuple[str, int] | None, file: str) -> None:
+    config = parse_config(f"[api]\n{text}")
+    assert (config.api.tcp, str(config.api_token_file)) == (tcp, file)

@@ -33,6 +33,13 @@ OptionalFolder = Annotated[
     str, _like(rf"(/{_LINE}*)?", 'an absolute path such as /srv/hosts, or "" for the default')
 ]
 OptionalFile = Annotated[str, _like(rf"(/{_LINE}*)?", 'the absolute path of a file, or "" for none')]
+OptionalListen = Annotated[
+    str,
+    _like(
+        rf"((({_OCTET}\.){{3}}{_OCTET}|\[[0-9A-Fa-f:.]+\]):[1-9][0-9]{{0,4}})?",
+        'an IP address and a port such as "127.0.0.1:8470", or "" for none',
+    ),
+]
 _NATS_URL: Final = r"(nats|tls|nats-leaf)://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
 NatsUrl = Annotated[str, _like(_NATS_URL, 'a URL such as "nats://nats.example.org:4222"')]
 OptionalNatsUrl = Annotated[
