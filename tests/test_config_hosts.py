@@ -60,6 +60,7 @@ size = "1T"
 vendor = "nvidia"
 memory = "12G"
 compute_capability = 8.6
+allow = ["10de:20b5"]
 [requires.nic]
 speed = "10G"
 """
@@ -113,7 +114,7 @@ def test_disks_and_speeds_count_in_thousands_and_memory_in_1024s() -> None:
         cpu_threads=32,
         memory_bytes=64 * 2**30,
         disks=(RequiredDisk(type="nvme", size_bytes=10**12), RequiredDisk()),
-        gpu=RequiredGpu(vendor="nvidia", memory_bytes=12 * 2**30, compute_capability=8.6),
+        gpu=RequiredGpu(vendor="nvidia", memory_bytes=12 * 2**30, compute_capability=8.6, allow=("10de:20b5",)),
         nic_mbps=10_000,
     )
 
@@ -246,6 +247,9 @@ def test_one_mistake_in_a_host(line: str, expected: str) -> None:
         ("requires.cpu.threads = -1", "requires.cpu.threads: expected a number of threads"),
         ('requires.nic.speed = "10"', 'requires.nic.speed: expected a speed such as "10G"'),
         ('requires.gpu = "any"', 'requires.gpu: expected a table, found "any"'),
+        ('requires.gpu.memory = "12 GB"', "requires.gpu.memory: expected a size"),
+        ('requires.gpu.vendor = "nvida"', 'requires.gpu.vendor: expected one of "nvidia", "amd", "intel"'),
+        ('requires.gpu.allow = ["RTX 3090"]', "requires.gpu.allow[0]: expected a PCI id"),
     ],
 )
 def test_one_mistake_in_a_profile(line: str, expected: str) -> None:

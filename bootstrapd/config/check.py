@@ -73,6 +73,8 @@ def _decode_other(kind: type, value: object) -> object:
 
 
 def _salvage(kind: object, value: object, key: str, report: Report) -> object:
+    if get_origin(kind) is UnionType and get_args(kind)[1:] == (type(None),):
+        kind = get_args(kind)[0]  # a table that may be left out: here it is
     origin = get_origin(kind) or kind
     if isinstance(origin, type) and isinstance(value, dict) and issubclass(origin, Struct):
         return _salvage_struct(origin, value, key, report)

@@ -43,7 +43,7 @@ def judge(machine: Machine, host: Host, profile: Profile) -> Accepted | Rejected
     if hardware is None:
         raise ValueError(machine.id)
     reasons = pin.differences(machine.pin, hardware) if machine.pin else []
-    reasons += requirements.shortfalls(hardware, profile.requires)
+    reasons += requirements.shortfalls(hardware, profile.requires, profile.name)
     chosen: tuple[ChosenDisk, ...] = ()
     if profile.layout:
         choice = disks.choose(host.disk or ONE_DISK, hardware)

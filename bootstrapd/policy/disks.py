@@ -42,11 +42,11 @@ class _Role(Struct, frozen=True):
     def free(self, taken: Mapping[str, Disk]) -> Disks:
         return tuple(disk for disk in self.fits if disk not in taken.values())
 
-    def picked(self, taken: Mapping[str, Disk]) -> Disks:
-        """Those of the free ones that the pick means: several of one size, none without a pick."""
+    def best(self, taken: Mapping[str, Disk]) -> Disks:
+        """Those of the free ones that it comes to: all of them without a pick, those of one size with it."""
         free, pick = self.free(taken), _PICKS.get(self.selector.pick)
         if pick is None or not free:
-            return ()
+            return free
         size = pick(disk.size_bytes for disk in free)
         return tuple(disk for disk in free if disk.size_bytes == size)
 
@@ -111,7 +111,7 @@ def _resolve(roles: list[_Role]) -> dict[str, Disk]:
     while True:
         waiting = [role for role in roles if role.name not in taken]
         found = _undisputed({role.name: role.free(taken) for role in waiting}) or _undisputed(
-            {role.name: role.picked(taken) for role in waiting}
+            {role.name: role.best(taken) for role in waiting}
         )
         if not found:
             return taken
@@ -126,8 +126,7 @@ def _undisputed(wanted: Mapping[str, Disks]) -> dict[str, Disk]:
 
 def _unresolved(role: _Role, roles: list[_Role], taken: Mapping[str, Disk], hardware: Hardware) -> str:
     """Why the role has no disk, and what to do."""
-    free = role.free(taken)
-    best = free if len(free) == 1 else role.picked(taken) or free
+    best = role.best(taken)
     disks = words.listed(map(words.disk, best or role.fits))
     if not role.fits:
         return f"no disk fits; found {_inventory(hardware)}"
@@ -138,9 +137,8 @@ def _unresolved(role: _Role, roles: list[_Role], taken: Mapping[str, Disk], hard
             f"disk.{other.name}" for other in roles if other != role and best[0] in other.fits
         )
         return f"it comes to {disks}, and so does {rivals}; tell them apart by serial in host.toml"
-    if len(best) < len(free):
-        return f"the {role.selector.pick} are of one size: {disks}; name one by its serial in host.toml"
-    return f"{len(best)} disks fit: {disks}; name one by its serial in host.toml"
+    which = f"the {pick} are of one size" if (pick := role.selector.pick) else f"{len(best)} disks fit"
+    return f"{which}: {disks}; name one by its serial in host.toml"
 
 
 def _inventory(hardware: Hardware) -> str:
