@@ -1,39 +1,253 @@
-"""The supervisor of installs: builds, pre-cleans, runs nixos-anywhere a phase a process, and looks at what it left."""
+"""The supervisor of installs: builds, pre-cleans, runs nixos-anywhere, and looks at what it left on the disk.
+
+The order of steps is here; what each runs, how its output is read and what it means is `policy.install*`.
+Nothing is erased before the machine, its disks, the build and the layout were all found to be what was chosen,
+and the `gate` of the phase has returned. Nothing is believed for an exit code alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO, Final
 
-from bootstrapd.policy.install import Built, Done, Failure, Job, Limits, Progress, Tools
+import structlog
+
+from bootstrapd.edge.installer_folder import extra_files, job_folder, remove
+from bootstrapd.edge.installer_process import Bounds, supervise
+from bootstrapd.edge.installer_reap import end_all
+from bootstrapd.errors import ConfigError, EdgeError
+from bootstrapd.policy import install_facts as facts
+from bootstrapd.policy import install_steps as steps
+from bootstrapd.policy.install import (
+    REPORT_UNIT,
+    Built,
+    Done,
+    Failure,
+    Job,
+    Limits,
+    Progress,
+    Tools,
+    check,
+    holds,
+)
+from bootstrapd.policy.install_progress import Reading
+from bootstrapd.policy.install_steps import Step
+from bootstrapd.policy.install_verdict import verdict
+
+log = structlog.get_logger(__name__)
 
 Gate = Callable[[str, Built | None], Awaitable[None]]
 Tell = Callable[[Progress], None]
+Judge = Callable[[Job, Reading], Failure | None]
+
+SCRIPTS: Final = ("common", "probe", "preclean", "verify", "reboot")
+NIX_MIN: Final = (2, 16)  # nixos-anywhere asks for `nix config show`
+LAYOUT_MAX_BYTES: Final = 2**22
+
+_VERSION: Final = re.compile(r"\(Nix\) (\d+)\.(\d+)")
+
+
+class _FailedError(Exception):
+    """Ends a run from the middle of a phase."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.cause)
+        self.failure = failure
 
 
 class Installer:
-    """Runs jobs; any number at once, each in its own folder and process groups."""
+    """Runs jobs, any number at once, each in a folder of its own. ConfigError: `folder` is unfit."""
 
     def __init__(self, tools: Tools, limits: Limits, folder: Path) -> None:
+        if re.search(r"[\s\"'\\:]", str(folder)) or not folder.is_absolute():
+            raise ConfigError(
+                f"{folder}: installs need an absolute path without blanks, quotes and colons; see --state"
+            )
         self._tools = tools
         self._limits = limits
         self._folder = folder
+        self._scripts = {name: (Path(tools.scripts) / f"{name}.sh").read_text() for name in SCRIPTS}
 
     async def problems(self) -> list[str]:
         """What is missing for an install, a sentence each; [] = nothing."""
-        raise NotImplementedError
+        missing = self._missing()
+        if missing:
+            return missing
+        process = await asyncio.create_subprocess_exec(
+            *(self._find("nix"), "--version"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        said, _ = await process.communicate()
+        found = _VERSION.search(said.decode(errors="replace"))
+        if found and (int(found[1]), int(found[2])) < NIX_MIN:
+            wanted = ".".join(map(str, NIX_MIN))
+            return [f"nix {found[1]}.{found[2]} is too old: nixos-anywhere needs {wanted} or newer"]
+        return []
 
     async def reap(self) -> int:
-        """Kills what a killed appliance left running, and removes its job folders; how many groups there were."""
-        raise NotImplementedError
+        """Ends what a killed appliance left running, removes its job folders; how many processes there were."""
+        if not self._folder.is_dir():
+            return 0
+        ended = await asyncio.to_thread(end_all, self._folder, self._limits.grace_s)
+        for folder in self._folder.iterdir():
+            if folder.name != steps.CACHE:
+                remove(folder)
+        return ended
 
     async def run(self, job: Job, gate: Gate, tell: Tell) -> Done | Failure:
-        """The install up to a verified disk. Cancelling it kills all its processes before it returns.
+        """The install up to a verified disk. Cancelling it ends all its processes before it returns.
 
-        `gate(phase, built)` is awaited before a phase's first process; what it raises ends the run and is raised.
+        `gate(phase, built)` is awaited before a phase's first process; what it raises ends the run.
+        What an aborted phase leaves on the disks: `policy.install.holds`.
         """
-        raise NotImplementedError
+        try:
+            check(job)
+            with self._at(job, tell) as at:
+                return await _install(at, gate)
+        except _FailedError as failed:
+            return failed.failure
+        except (ConfigError, EdgeError) as error:
+            return Failure(stage="job", cause=str(error), disk=holds("job"))
 
     async def reboot(self, job: Job) -> Failure | None:
         """Has the machine reboot into its new system; None = it said that it will."""
-        raise NotImplementedError
+        try:
+            check(job)
+            with self._at(job, lambda _: None) as at:
+                await at.step(steps.reboot(job))
+        except _FailedError as failed:
+            return failed.failure
+        except (ConfigError, EdgeError) as error:
+            return Failure(stage="reboot", cause=str(error), disk=holds("reboot"))
+        return None
+
+    @contextlib.contextmanager
+    def _at(self, job: Job, tell: Tell) -> Iterator[_Run]:
+        if missing := self._missing():
+            raise EdgeError("; ".join(missing))
+        tools = {name: self._find(name) for name in ("nix", "nixos_anywhere", "ssh")}
+        with job_folder(self._folder, job, self._limits, tools["ssh"]) as folder:
+            tools["ssh"] = str(folder / "bin/ssh")
+            yield _Run(job, folder, tools, self._tools, self._limits, self._scripts, tell)
+
+    def _missing(self) -> list[str]:
+        return [
+            f"{getattr(self._tools, name)} is not on PATH: installing needs it"
+            for name in ("nix", "nixos_anywhere", "ssh")
+            if not self._find(name)
+        ]
+
+    def _find(self, name: str) -> str:
+        path = self._tools.path or os.environ.get("PATH", "")
+        return shutil.which(getattr(self._tools, name), path=path) or ""
+
+
+async def _install(at: _Run, gate: Gate) -> Done:
+    job = at.job
+    await gate("build", None)
+    await at.step(steps.probe(job), facts.judge_probe)
+    built = await at.build()
+    await at.step(steps.probe(job), facts.judge_probe)  # again: no erase is spent on a machine that has gone
+    await gate("preclean", built)
+    await at.step(steps.preclean(job))
+    await gate("disko", built)
+    await at.step(steps.disko(job, built))
+    await at.step(steps.mounted(job), facts.judge_mounted)
+    await gate("install", built)
+    await at.step(steps.install(job, built, at.extra_files))
+    await gate("verify", built)
+    await at.step(steps.verify(job), partial(facts.judge_installed, built=built))
+    return Done(built=built)
+
+
+class _Run:
+    """One job that runs: its folder, and how long the phase it is in has left."""
+
+    def __init__(
+        self,
+        job: Job,
+        folder: Path,
+        programs: dict[str, str],
+        tools: Tools,
+        limits: Limits,
+        scripts: dict[str, str],
+        tell: Tell,
+    ) -> None:
+        self.job = job
+        self._folder = folder
+        self._programs = programs
+        self._tools = tools
+        self._limits = limits
+        self._scripts = scripts
+        self._tell = tell
+        self._phase = ""
+        self._until = 0.0
+
+    @property
+    def extra_files(self) -> str:
+        return str(extra_files(self._folder)) if self.job.report == "agent" else ""
+
+    async def build(self) -> Built:
+        system, disko = steps.build(self.job)
+        built = Built(
+            closure=(await self.step(system, facts.judge_build)).store_path,
+            disko=(await self.step(disko, facts.judge_build)).store_path,
+        )
+        has_unit = await asyncio.to_thread(os.path.lexists, f"{built.closure}/{REPORT_UNIT}")
+        _pass(facts.judge_report_unit(self.job, built, is_there=has_unit))
+        _pass(facts.judge_layout(self.job, await asyncio.to_thread(_read_layout, Path(built.disko))))
+        return built
+
+    async def step(self, step: Step, judge: Judge | None = None) -> Reading:
+        """What it said; _FailedError when it or its judge found something wrong."""
+        reading = Reading(step.phase, step.must_say)
+        is_pinned = step.tool != "nix"
+        environment = steps.environment(str(self._folder), self._tools, os.environ, is_pinned=is_pinned)
+        argv = [self._programs[step.tool], *step.arguments]
+        with self._stdin(step) as stdin:
+            end = await supervise(
+                argv, environment, stdin, self._folder, self._bounds(step.phase), reading, self._tell
+            )
+        log.debug("step ended", host=self.job.host, step=step.name, code=end.code, by=end.by)
+        _pass(verdict(step, self.job, reading, end))
+        if judge:
+            _pass(judge(self.job, reading))
+        return reading
+
+    def _bounds(self, phase: str) -> Bounds:
+        now = asyncio.get_running_loop().time()
+        if phase != self._phase:
+            self._phase, self._until = phase, now + self._limits.deadline_s[phase]
+        stall_s = self._limits.stall_s.get(phase, 0.0)
+        return Bounds(deadline_s=self._until - now, stall_s=stall_s, grace_s=self._limits.grace_s)
+
+    @contextlib.contextmanager
+    def _stdin(self, step: Step) -> Iterator[BinaryIO]:
+        file = Path(os.devnull)
+        if step.script:
+            file = self._folder / "script"
+            file.write_text(steps.script(step.script, self._scripts))
+        with file.open("rb") as stdin:
+            yield stdin
+
+
+def _pass(failure: Failure | None) -> None:
+    if failure:
+        raise _FailedError(failure)
+
+
+def _read_layout(file: Path) -> str:
+    try:
+        with file.open("rb") as script:
+            return script.read(LAYOUT_MAX_BYTES).decode(errors="replace")
+    except OSError as error:
+        raise EdgeError(f"{file} cannot be read: {error.strerror}") from None

@@ -65,7 +65,7 @@ def judge_mounted(job: Job, reading: Reading) -> Failure | None:
     return _failed("disko", _not_mounted(reading), "Look at the layout's mount points", job, reading)
 
 
-def judge_installed(job: Job, built: Built, reading: Reading) -> Failure | None:
+def judge_installed(job: Job, reading: Reading, built: Built) -> Failure | None:
     """The profile is what was built, the machine's firmware finds a loader, and the report is planted."""
     facts = reading.facts
     wrong = [*_not_mounted(reading), *_profile_differs(built, facts)]

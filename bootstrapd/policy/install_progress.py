@@ -1,8 +1,8 @@
 """Reads what nix, nixos-anywhere, disko and our scripts print: how far they are, and what a verdict needs.
 
 stdout and stderr come as one stream, in the order of writing. The forms read here are those of NIXOS.md 1
-(`### Step ###`, `copying N paths...`, `copying path '…'`) and of nix's build log; the rest is for a person. Each
-kind of line that tells something is a row of `_ROWS`.
+(`### Step ###`, `copying N paths...`, `copying path '…'`) and of nix's build log; the rest is for a person.
+Each kind of line that tells something is a row of `_ROWS`.
 """
 
 from __future__ import annotations

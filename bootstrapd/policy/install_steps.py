@@ -1,9 +1,9 @@
 """The command lines of an install, and what its processes find around them: environment, ssh, known hosts.
 
 Every phase is a list of steps, every step one process. nixos-anywhere gets one phase a process (its exit code
-does not tell phases apart), store paths built before (a build error never touches a machine), `--build-on local`
-(the default asks for a newer nix, after connecting). It switches host-key checking off and puts what it is given
-behind that, where ssh does not look: the `ssh` it finds first in PATH is a script that puts ours in front.
+does not tell phases apart), store paths built before (a build error never touches a machine), and
+`--build-on local` (the default asks for a newer nix, after connecting). It switches host-key checking off and
+puts what it is given behind that, where ssh does not look: the `ssh` it finds first in PATH is a script of ours.
 
 The reboot is a step of our own over ssh. nixos-anywhere's `reboot` phase uploads keys and gathers facts again,
 then asks the machine for ever whether it is gone, and leaves its mounts to the reboot (NIXOS.md 1).
@@ -22,6 +22,8 @@ from msgspec import Struct
 from bootstrapd.policy.install import Built, Job, Limits, Tools
 
 MARK: Final = "BOOTSTRAPD_JOB"  # in the environment of every process of a job: its folder
+
+CACHE: Final = "cache"  # beside the jobs' folders
 
 _TARGET: Final = "machine"  # the name under which known_hosts has its key, whatever address and port it has
 _INHERITED: Final = re.compile(
@@ -92,7 +94,7 @@ def environment(folder: str, tools: Tools, appliance: Mapping[str, str], *, is_p
         "PATH": f"{folder}/bin:{path}" if is_pinned else path,
         "HOME": f"{folder}/home",
         "TMPDIR": f"{folder}/tmp",  # noqa: S108 - the job's own; nixos-anywhere copies the private key there
-        "XDG_CACHE_HOME": f"{folder.rpartition('/')[0]}/cache",
+        "XDG_CACHE_HOME": f"{folder.rpartition('/')[0]}/{CACHE}",
         "LC_ALL": "C.UTF-8",
         MARK: folder,
     }
