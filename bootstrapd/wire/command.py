@@ -62,7 +62,7 @@ class Ack(Struct, frozen=True, kw_only=True):
     correlation_id: str
     status: str  # "Accepted", "Rejected"
     reason: str = ""
-    result: msgspec.Raw = msgspec.Raw(b"null")
+    result: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"null"))
     kind: str = "bootstrapd.ack"
 
 

@@ -39,7 +39,7 @@ class Metadata(Struct, frozen=True, kw_only=True):
     site: str
     boot: str
     run: str
-    left_out_bytes: int = 0  # `data` is empty because it is so large that the server refuses it
+    left_out_bytes: int = 0  # the size of `data`, where it is null because the server takes no more
 
 
 class Envelope(Struct, Generic[Data], frozen=True, kw_only=True):
@@ -52,7 +52,7 @@ class Envelope(Struct, Generic[Data], frozen=True, kw_only=True):
     correlation_id: str  # the run, else the boot, else the event itself
     causation_id: str
     event_type: str
-    data: Data
+    data: Data | None
     metadata: Metadata
 
 
@@ -83,7 +83,7 @@ def build(
         correlation_id=correlation,
         causation_id=event.id if correlation == event.id else before or correlation,
         event_type=event_type(type(event)),
-        data={} if is_bare else data,
+        data=None if is_bare else data,
         metadata=Metadata(
             site=site, boot=event.boot, run=event.run, left_out_bytes=len(encode(data)) if is_bare else 0
         ),
