@@ -99,8 +99,8 @@ def _fits(disk: Disk, selector: DiskSelector) -> bool:
     sizes = bound(selector.size)
     return (
         selector.type in {"", disk.type}
-        and selector.serial.strip() in {"", disk.serial.strip()}
-        and selector.wwn.strip().lower() in {"", disk.wwn.strip().lower()}
+        and selector.serial in {"", disk.serial.strip()}
+        and selector.wwn.lower() in {"", disk.wwn.strip().lower()}
         and sizes is not None
         and sizes.holds(disk.size_bytes)
     )

@@ -181,6 +181,11 @@ def test_a_size_that_cannot_be_read_fits_nothing() -> None:
     assert len(refused({"main": DiskSelector(size="big")}, SMALL)) == 1
 
 
+@pytest.mark.parametrize("selector", [DiskSelector(serial=" "), DiskSelector(wwn=" ")])
+def test_a_blank_number_is_the_number_of_no_disk(selector: DiskSelector) -> None:
+    assert len(refused({"main": selector}, SMALL, disk("sdb", serial="", wwn=""))) == 1
+
+
 def test_sizes_in_words() -> None:
     figures = (0, 999, 1000, 960_197_124_096, 999_999_999_999, 1_920_383_410_176, 2**63)
     assert [disk_words(size) for size in figures] == [
