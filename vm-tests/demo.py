@@ -1,7 +1,8 @@
 """`make demo`: a virtual rack for a person to watch.
 
 Four machines are switched on, by BIOS, UEFI PXE and UEFI HTTP boot; three are declared, one nobody knows.
-It is the stories' own code. It ends by itself; KEEP=1 stays up and says how to look around.
+It is the stories' own code. It ends by itself; KEEP=1 stays up, with a terminal or without, until told to end,
+and says how to look around.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -132,23 +134,38 @@ def tell(guests: list[Guest], rack: Rack, console: Console) -> None:
 
 
 def how_to_look_around(rack: Rack, console: Console) -> None:
-    """The namespaces, the socket, the files; until a key is pressed."""
+    """The namespaces, the socket, the files."""
     state = rack.appliance.state
     command = f"{sys.executable} -m bootstrapd.cli"
+    end = "Enter ends it." if sys.stdin.isatty() else f"`kill {os.getpid()}` ends it."
     console.print(
         f"""
 The rack stays up. In another terminal, as root, in {Path.cwd()}:
+  {command} status --state {state}
   {command} machines list --state {state}
   {command} explain {RACK[0][2]} --state {state}
   ip netns exec {rack.network.lan} tcpdump -ni br0          the whole network
   ip netns exec {rack.network.appliance} curl -s {URL}/metrics
   tail -f {rack.folder}/*.console                           what the machines say
 The operator's API is the socket {state}/run/api.sock; the capture is {rack.wire.file}.
-Enter ends it.""",
+{end}""",
         highlight=False,
         soft_wrap=True,
     )
-    sys.stdin.readline()
+
+
+def until_told_to_end() -> None:
+    """Enter at a terminal, SIGINT or SIGTERM anywhere."""
+    if sys.stdin.isatty():
+        sys.stdin.readline()
+        return
+    endings = (signal.SIGINT, signal.SIGTERM)  # a shell's background jobs begin with SIGINT ignored
+    before = [signal.signal(ending, signal.default_int_handler) for ending in endings]
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            time.sleep(1)  # not signal.pause(): a signal just before it would be slept through
+    for ending, handler in zip(endings, before, strict=True):  # what pyroute2 forks is ended by SIGTERM
+        signal.signal(ending, handler)
 
 
 def main() -> int:
@@ -177,6 +194,7 @@ def main() -> int:
         console.print(rack.appliance.run("machines", "list"), highlight=False, soft_wrap=True)
         if keep:
             how_to_look_around(rack, console)
+            until_told_to_end()
         words = f"""\
 the appliance's own share of all these boots: {rack.share()}
 done in {time.monotonic() - began:.0f} s; consoles, logs and the capture: {rack.folder}"""
