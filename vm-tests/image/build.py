@@ -13,6 +13,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from image import tools
 from image.kernel import Kernel, kernel
 from rack.need import MissingError
 
@@ -28,7 +29,7 @@ CMDLINE: Final = "console=ttyS0 no_timer_check quiet panic=10"
 def build(out: Path = ROOT / "build" / "test-image", cache: Path = ROOT / "build" / "cache") -> Path:
     """The image's folder, built again only when something that goes into it has changed."""
     source = kernel(cache)
-    contents = _contents(source)
+    contents = _contents(source, cache)
     stamp = _stamp(source, contents)
     if (out / "stamp").exists() and (out / "stamp").read_text() == stamp:
         return out
@@ -50,12 +51,13 @@ def build(out: Path = ROOT / "build" / "test-image", cache: Path = ROOT / "build
     return out
 
 
-def _contents(source: Kernel) -> list[cpio.CpioFile]:
+def _contents(source: Kernel, cache: Path) -> list[cpio.CpioFile]:
     busybox = shutil.which("busybox")
     if busybox is None:
         raise MissingError("needs busybox: apt-get install busybox-static")
     program = stat.S_IFREG | 0o755
     files = [cpio.folder(name) for name in ("dev", "proc", "sys", "tmp", "etc")]
+    files += tools.entries(cache)
     files += [
         cpio.CpioFile("init", (HERE / "init").read_bytes(), program),
         cpio.CpioFile("bin/use-lease", (HERE / "use-lease").read_bytes(), program),
@@ -79,31 +81,14 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-# What init, its DHCP script and the agent call.
-_APPLETS: Final = [
-    "awk",
-    "cat",
-    "dd",
-    "grep",
-    "head",
-    "insmod",
-    "ip",
-    "mkdir",
-    "mktemp",
-    "mount",
-    "od",
-    "readlink",
-    "rm",
-    "sed",
-    "sh",
-    "sleep",
-    "tail",
-    "timeout",
-    "tr",
-    "udhcpc",
-    "uname",
-    "wget",
-]
+# What init, its DHCP script, the agent, and whoever comes in over SSH call.
+_APPLETS: Final = (
+    "awk base64 basename blockdev cat chgrp chmod chown chroot cmp cp cpio cut date dd df dirname du echo env expr false "
+    "find findfs grep gzip head hexdump id insmod ip kill killall ln ls lsmod md5sum mkdir mknod mkswap mktemp "
+    "mv od partprobe pidof poweroff printf ps readlink realpath rm rmdir sed seq setsid "
+    "sha256sum sleep sort stat swapoff swapon sync tail tar tee test timeout touch tr true udhcpc uname uniq wc "
+    "wget xargs"
+).split()
 
 
 if __name__ == "__main__":

@@ -7,14 +7,16 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from image import debs
 from rack.need import MissingError
 
 WANTED: Final = ("virtio_pci", "virtio_net", "virtio_blk", "nvme", "ahci", "sd_mod", "efivarfs")
-FETCH_S: Final = 600
+# What an installer stands on beside the hardware; crc32c and the tables of characters are asked for by name.
+DISKS: Final = ("crc32c_generic", "ext4", "nls_cp437", "nls_ascii", "vfat", "raid1", "dm_mod")
 
 
 class Source(NamedTuple):
@@ -33,17 +35,22 @@ SOURCES: Final = (
 
 
 class Kernel(NamedTuple):
-    """`modules` in the order in which they must be loaded."""
+    """`modules` in the order in which they must be loaded, those of `DISKS` last."""
 
     version: str
     image: Path
     modules: tuple[Path, ...]
 
+    def only(self, *names: str) -> list[Path]:
+        """These modules and what they stand on, in order."""
+        return [file for file in self.modules if file.stem in _standing_on(names, self.modules)]
+
 
 def kernel(cache: Path) -> Kernel:
     """From the cache where it is there (remove the folder for a newer one), else from the package archive."""
     kept = cache / "kernel"
-    if not (kept / "order").exists():
+    wanted = " ".join((*WANTED, *DISKS))
+    if not (kept / "wanted").exists() or (kept / "wanted").read_text() != wanted:
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as work:
             _unpack(Path(work), cache / "kernel.new")
@@ -55,10 +62,8 @@ def kernel(cache: Path) -> Kernel:
 
 
 def _unpack(work: Path, kept: Path) -> None:
-    for package in _packages():
-        _run(["apt-get", "download", "-o", "APT::Sandbox::User=root", package], work)
-    for archive in work.glob("*.deb"):
-        _run(["dpkg-deb", "-x", str(archive), "tree"], work)
+    debs.fetch(_packages(), work)
+    debs.unpack(work, work / "tree")
     image = next((work / "tree" / "boot").glob("vmlinuz-*"))
     version = image.name.removeprefix("vmlinuz-")
     modules = next((work / "tree").glob(f"**/lib/modules/{version}"))
@@ -68,6 +73,7 @@ def _unpack(work: Path, kept: Path) -> None:
     order = _in_order(modules)
     for name, content in order.items():
         (kept / f"{name}.ko").write_bytes(content)
+    (kept / "wanted").write_text(" ".join((*WANTED, *DISKS)))
     (kept / "version").write_text(version + "\n")
     (kept / "order").write_text("\n".join(order) + "\n")
 
@@ -92,14 +98,6 @@ def _packages() -> Iterator[str]:
     )
 
 
-def _run(argv: list[str], folder: Path) -> None:
-    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=FETCH_S, check=False)
-    if done.returncode:
-        raise MissingError(
-            f"needs a kernel: `{' '.join(argv)}` failed: {done.stderr.strip().splitlines()[-1:]}"
-        )
-
-
 def _in_order(modules: Path) -> dict[str, bytes]:
     """The wanted modules and what they stand on, each after what it needs."""
     files = {_name(file): file for file in modules.rglob("*.ko*")}
@@ -116,7 +114,7 @@ def _in_order(modules: Path) -> dict[str, bytes]:
             add(needed)
         loaded[name] = content
 
-    for name in WANTED:
+    for name in (*WANTED, *DISKS):
         add(name)
     return loaded
 
@@ -131,6 +129,19 @@ def _content(file: Path) -> bytes:
     if file.suffix == ".zst":
         return subprocess.run(["zstd", "-dc", str(file)], capture_output=True, check=True).stdout
     return file.read_bytes()
+
+
+def _standing_on(names: Iterable[str], modules: Iterable[Path]) -> set[str]:
+    """The names themselves and everything they need, of the modules that are there."""
+    needs = {file.stem: _needs(file.read_bytes()) for file in modules}
+    found: set[str] = set()
+    todo = list(names)
+    while todo:
+        name = todo.pop()
+        if name in needs and name not in found:
+            found.add(name)
+            todo += needs[name]
+    return found
 
 
 def _needs(content: bytes) -> list[str]:

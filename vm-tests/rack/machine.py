@@ -6,12 +6,28 @@ import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from rack import firmware
 from rack.lines import Line, Lines
 from rack.network import Network
 from rack.process import Process
 from rack.qmp import Qmp
+
+
+class Disk(NamedTuple):
+    """A disk of a machine: a raw image, and the serial number that it tells ("" = rack-disk-N)."""
+
+    path: Path
+    serial: str = ""
+
+
+class Direct(NamedTuple):
+    """What QEMU itself loads and starts instead of the firmware's boot: where firmware is not the point."""
+
+    kernel: Path
+    initrd: Path
+    cmdline: str
 
 
 class Machine:
@@ -27,10 +43,11 @@ class Machine:
         folder: Path,
         run_folder: Path,
         *,
-        disks: Sequence[Path] = (),
+        disks: Sequence[Path | Disk] = (),
         boots_from: int = 0,
+        reboots: bool = False,
     ) -> None:
-        """`boots_from`: the card that is first in the boot order."""
+        """`boots_from`: the card that is first in the boot order. `reboots`: as hardware does, else a reboot ends it."""
         self.name = name
         self.kind = kind
         self.macs = tuple(macs)
@@ -40,8 +57,10 @@ class Machine:
         self._network = network
         self._console_file = folder / f"{name}.console"
         self._run_folder = run_folder
-        self._disks = disks
+        self.disks = tuple(disk if isinstance(disk, Disk) else Disk(disk) for disk in disks)
+        self.direct: Direct | None = None  # set it before switching on
         self._boots_from = boots_from
+        self._reboots = reboots
         self._starts = 0
         self._console: Lines | None = None
         self._process: Process | None = None
@@ -107,7 +126,8 @@ class Machine:
 
     def _argv(self, qmp: Path) -> list[str]:
         argv = ["qemu-system-x86_64", "-name", self.name, "-nodefaults", "-display", "none", "-monitor", "none"]
-        argv += ["-serial", "stdio", "-qmp", f"unix:{qmp}", "-no-reboot", "-smp", "1"]
+        argv += ["-serial", "stdio", "-qmp", f"unix:{qmp}", "-smp", "1"]
+        argv += [] if self._reboots else ["-no-reboot"]
         argv += firmware.arguments(self.kind, self._run_folder / f"{self.name}.vars")
         argv += ["-device", "virtio-rng-pci"]  # without randomness newer UEFI offers no network boot at all
         argv += [
@@ -118,16 +138,17 @@ class Machine:
         ]
         for number, (mac, tap) in enumerate(zip(self.macs, self._taps, strict=True)):
             argv += self._card(number, mac, tap)
-        for number, disk in enumerate(self._disks):
-            argv += ["-drive", f"if=none,id=disk{number},format=raw,file={disk}"]
-            argv += [
-                "-device",
-                f"virtio-blk-pci,drive=disk{number},serial=rack-disk-{number},bootindex={10 + number}",
-            ]
+        for number, disk in enumerate(self.disks):
+            serial = disk.serial or f"rack-disk-{number}"
+            argv += ["-drive", f"if=none,id=disk{number},format=raw,file={disk.path},discard=unmap"]
+            argv += ["-device", f"virtio-blk-pci,drive=disk{number},serial={serial},bootindex={10 + number}"]
+        if self.direct:
+            argv += ["-kernel", str(self.direct.kernel), "-initrd", str(self.direct.initrd)]
+            argv += ["-append", self.direct.cmdline]
         return argv
 
     def _card(self, number: int, mac: str, tap: str) -> list[str]:
-        index = 0 if number == self._boots_from else number + 1
+        index = 1 if number == self._boots_from else number + 2  # 0 is what QEMU loads itself
         # An empty romfile takes QEMU's iPXE off the card, so that UEFI's own network stack runs.
         rom = "" if firmware.FIRMWARE[self.kind].rom else ",romfile="
         return [

@@ -22,7 +22,7 @@ from typing import Final, Self
 
 from rack import firmware, need
 from rack.appliance import ROOT, Appliance
-from rack.machine import Machine
+from rack.machine import Disk, Machine
 from rack.network import RUN, Network
 from rack.peer import Peer
 from rack.share import Share, measure
@@ -88,7 +88,13 @@ class Rack:
         return peer
 
     def machine(
-        self, name: str, kind: str, *macs: str, disks: Sequence[Path] = (), boots_from: int = 0
+        self,
+        name: str,
+        kind: str,
+        *macs: str,
+        disks: Sequence[Path | Disk] = (),
+        boots_from: int = 0,
+        reboots: bool = False,
     ) -> Machine:
         """A machine, switched off. MissingError when its firmware is not installed."""
         firmware.check(kind)
@@ -103,6 +109,7 @@ class Rack:
             self.run_folder,
             disks=disks,
             boots_from=boots_from,
+            reboots=reboots,
         )
         self.machines.append(machine)
         self._closers.append(machine.stop)
