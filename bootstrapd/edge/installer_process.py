@@ -1,7 +1,7 @@
 """One process of an install: its own session and process group, deadline, stall detector, and a certain end.
 
 However it ends (by itself, late, silent, looping, cancelled, the appliance killed), nothing of its group lives
-on: children that outlive the leader would go on writing to the machine's disk (NIXOS.md 1, SIGTERM to the leader).
+on: children that outlive the leader go on writing to the machine's disk (NIXOS.md 1, SIGTERM to the leader).
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ REPORT_FOLDER: Final = "var/lib/bootstrapd-report"  # in the installed system: s
 
 _HOST: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _RUN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
-_DISK: Final = re.compile(r"/dev/disk/by-[a-z]+/[A-Za-z0-9#+.:=@_\\-]+")
-_HOST_KEY: Final = re.compile(r"(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/]{16,}={0,3}")
+_DISK: Final = re.compile(r"/dev/disk/by-[a-z]+/[A-Za-z0-9][A-Za-z0-9._:+=@-]*")
+_HOST_KEY: Final = re.compile(r"(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/]{16,}={0,3}( [\x20-\x7e]*)?")
 _LABEL: Final = re.compile(r"[A-Za-z0-9_-]{1,11}")  # a FAT volume label is 11 characters
 _ONE_LINE: Final = re.compile(r"[\x21-\x7e]*")
 

@@ -17,7 +17,7 @@ from bootstrapd.policy.install_verdict import failure, plain
 
 _RAM: Final = frozenset({"tmpfs", "ramfs", "rootfs", "overlay", "squashfs"})
 _DISK_NAME: Final = re.compile(
-    r"/dev/(?:disk/by-(?:id|path|uuid|diskseq)/[A-Za-z0-9#+.:=@_\\-]+"
+    r"/dev/(?:disk/by-(?:id|path|uuid|diskseq)/[A-Za-z0-9._:+=@-]+"
     r"|(?:sd|vd|hd|xvd)[a-z]+\d*|nvme\d+n\d+(?:p\d+)?|mmcblk\d+(?:p\d+)?)"
 )
 _PARTITION: Final = re.compile(r"-part\d+$")

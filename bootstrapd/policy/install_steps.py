@@ -3,7 +3,7 @@
 Every phase is a list of steps, every step one process. nixos-anywhere gets one phase a process (its exit code
 does not tell phases apart), store paths built before (a build error never touches a machine), and
 `--build-on local` (the default asks for a newer nix, after connecting). It switches host-key checking off and
-puts what it is given behind that, where ssh does not look: the `ssh` it finds first in PATH is a script of ours.
+puts what it is given behind that, where ssh does not look: the `ssh` first in its PATH is a script of ours.
 
 The reboot is a step of our own over ssh. nixos-anywhere's `reboot` phase uploads keys and gathers facts again,
 then asks the machine for ever whether it is gone, and leaves its mounts to the reboot (NIXOS.md 1).
@@ -126,7 +126,8 @@ def ssh_wrapper(job: Job, limits: Limits, ssh: str, folder: str) -> str:
 
 
 def known_hosts(job: Job) -> str:
-    return f"{_TARGET} {job.host_key}\n"
+    kind, key, *_ = job.host_key.split()
+    return f"{_TARGET} {kind} {key}\n"
 
 
 def script(name: str, texts: Mapping[str, str]) -> str:
