@@ -117,7 +117,7 @@ def _print_answer(answer: Answer, question: str) -> None:
 
 
 def _step(talk: Talk) -> str:
-    from bootstrapd.client.decide import AskBootServer, TakeFile
+    from bootstrapd.client.steps import AskBootServer, TakeFile
 
     match talk.step:
         case TakeFile(server, file, at_s=at_s, why=why):
