@@ -22,15 +22,18 @@ TRIED_IN_ORDER: Final[dict[tuple[str, bool], tuple[str, ...]]] = {
 
 FIRST: Final = frozenset(name for names in TRIED_IN_ORDER.values() for name in names)
 
+_MADE_FOR: Final = {
+    name: next(a for a in ARCHES.values() if (a.cpu, a.is_uefi, a.is_http) == (*firmware, False))
+    for firmware, names in TRIED_IN_ORDER.items()
+    for name in names
+}
+
 FETCHES_A_VARIANT: Final = 3
 
 
 def made_for(program: str) -> Arch | None:
     """The architecture whose program this is; None for one that is not ours to know (a shim, a GRUB)."""
-    for (cpu, is_uefi), names in TRIED_IN_ORDER.items():
-        if program in names:
-            return next(a for a in ARCHES.values() if (a.cpu, a.is_uefi, a.is_http) == (cpu, is_uefi, False))
-    return None
+    return _MADE_FOR.get(program)
 
 
 def choose(arch: Arch, host: Host, programs: Mapping[str, Program], fetches: int) -> str:

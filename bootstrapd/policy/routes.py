@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -71,6 +72,7 @@ ROUTES: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Route]], ..
 )
 
 
+@lru_cache(maxsize=1024)  # a path is read when its file is asked for, and again when it has arrived
 def read(path: str) -> Route | None:
     """The route of a path without its leading slash, None when there is no such thing here."""
     for pattern, make in ROUTES:
