@@ -65,6 +65,7 @@ class Bus:
         self._where = "" if isinstance(server, NatsServer) else ", ".join(server.urls)
         self._is_connected = False
         self._problem = ""
+        self._heard: Exception | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -107,12 +108,15 @@ class Bus:
 
     async def _serve_or_say(self) -> str:
         """One connection from end to end; why it ended."""
-        from nats.errors import Error
+        from nats.errors import Error, NoServersError
 
+        self._heard = None
         try:
             await self._connect_and_serve()
         except EdgeError as error:
             return str(error)
+        except NoServersError as error:  # says nothing of why
+            return _words(self._heard or error, self._where)
         except (Error, OSError, TimeoutError, ssl.SSLError) as error:
             return _words(error, self._where)
         except Exception as error:
@@ -158,12 +162,17 @@ class Bus:
         finally:
             await connection.close()
 
+    async def _on_error(self, error: Exception) -> None:
+        self._heard = error
+
     async def _options(self) -> dict[str, Any]:
         always: dict[str, Any] = {
             "name": f"bootstrapd {self._terms.site}",
             "allow_reconnect": False,  # a new connection reads the stream again; `_keep_connected` makes it
             "connect_timeout": TIMEOUT_S,
-            "error_cb": _ignored,
+            "max_reconnect_attempts": 1,  # for each of several servers, before it is our turn to wait
+            "reconnect_time_wait": 0,
+            "error_cb": self._on_error,
             "ping_interval": 20,
         }
         if isinstance(self._server, NatsServer):
@@ -196,10 +205,6 @@ def _tls(login: Login) -> ssl.SSLContext:
     if login.tls_cert and login.tls_key:
         context.load_cert_chain(login.tls_cert, login.tls_key)
     return context
-
-
-async def _ignored(_: Exception) -> None:
-    """nats-py tells each error twice: here, and by what it raises."""
 
 
 def _words(error: Exception, where: str) -> str:

@@ -76,6 +76,7 @@ class Drain:
             return position.sequence
         if position.sequence:
             log.warning("the stream is another one or lost its end: what it lacks is published again")
+        self._outbox.move(Position(0, self._stream.made, self._stream.last))
         return 0
 
     async def _publish(self, rows: Rows) -> int:

@@ -176,6 +176,6 @@ def used_bytes(db: sqlite3.Connection) -> int:
 
 def _crowded(size: int, most: int, waits: int) -> str:
     return (
-        f"it holds {size / 1e6:,.0f} MB of the {most / 1e6:,.0f} MB that it should, because {waits} events wait "
-        "for NATS; none is dropped, so the disk fills: bring NATS back, or write nats.enabled = false"
+        f"it holds {size / 1e6:,.0f} MB of the {most / 1e6:,.0f} MB that it should, because {waits} events "
+        "wait for NATS; none is dropped, so the disk fills: bring NATS back, or write nats.enabled = false"
     )
