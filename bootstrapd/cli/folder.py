@@ -10,7 +10,7 @@ from bootstrapd.errors import ConfigError, RefusedError
 if TYPE_CHECKING:
     from bootstrapd.cli.api_client import ApiClient
     from bootstrapd.cli.site import Site
-    from bootstrapd.model import Host, HostBook
+    from bootstrapd.model import Host, HostBook, Profile
 
 
 def read_book(site: Site) -> HostBook:
@@ -20,6 +20,16 @@ def read_book(site: Site) -> HostBook:
 
     folder = site.config.paths.hosts_folder
     return parse_hosts(read(folder), str(folder))
+
+
+def profile(site: Site, name: str) -> Profile:
+    """One profile of the folder, which a host was just read with."""
+    from bootstrapd.config import parse_hosts
+    from bootstrapd.edge.hostdir_files import read
+
+    folder = site.config.paths.hosts_folder
+    files = {path: text for path, text in read(folder).items() if path.startswith("profiles/")}
+    return parse_hosts(files, str(folder)).profiles[name]
 
 
 def declare(site: Site, host: Host) -> Host:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from bootstrapd.cli.site import Site, json_option, with_site
+from bootstrapd.cli.host_acts import abort, arm, disarm, retry
+from bootstrapd.cli.site import Site, json_option, with_server, with_site
 from bootstrapd.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -15,21 +16,6 @@ if TYPE_CHECKING:
     from bootstrapd.model.view import HostView, MachineView
 
 
-# What a state means where the daemon has nothing to add.
-STANDING: Final[dict[str | None, str]] = {
-    None: "nothing that it claims has asked to boot: power it on, with the network first in its boot order",
-    "seen": "its machine asked to boot and is not enrolled yet",
-    "enrolled": "its machine asked to boot, and was answered",
-    "netbooting": "its machine is loading what it was sent",
-    "live": "its machine runs the live system, which has registered",
-    "rejected": "its machine registered, and is not what its host.toml and its profile ask for",
-    "claimed": "its machine is going to be installed, and waits for its turn",
-    "installing": "its machine is being installed",
-    "rebooting": "its machine is installed, and its first boot is awaited",
-    "drifted": "its machine runs from its own disk, but another system than the one that was installed",
-    "failed": "its install failed",
-    "ready": "its machine runs from its own disk",
-}
 SERIAL: Final = (
     "Its SMBIOS serial. Alone it does not identify a machine at its first DHCP question: the serial is heard "
     "when iPXE asks for its script, or when the live system registers."
@@ -54,16 +40,29 @@ def hosts() -> None:
 @click.option("--uuid", default="", metavar="UUID", help="Its SMBIOS UUID.")
 @click.option("--serial", default="", metavar="SERIAL", help=SERIAL)
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A word of your own; repeatable.")
+@click.option("--no-arm", is_flag=True, help="Do not consent to its install: `hosts arm` does, later.")
 @with_site
 def add(
-    site: Site, macs: tuple[str, ...], name: str, profile: str, uuid: str, serial: str, labels: tuple[str, ...]
+    site: Site,
+    macs: tuple[str, ...],
+    name: str,
+    profile: str,
+    uuid: str,
+    serial: str,
+    labels: tuple[str, ...],
+    *,
+    no_arm: bool,
 ) -> None:
     """Declare a host; any one MAC, the UUID or the serial will identify its machine.
+
+    Where its profile has a layout this is also the consent to erase the machine's disks, once, at its next
+    netboot (not with `install = "approve"`).
 
     \b
     bootstrapd hosts add 52:54:00:aa:bb:01 --name node-1 --profile minimal
     """
     from bootstrapd.cli import folder, out
+    from bootstrapd.cli.host_acts import arm_once
     from bootstrapd.model import Host
 
     wanted = Host(
@@ -76,11 +75,17 @@ def add(
     )
     host = folder.declare(site, wanted)
     out.say(f"{host.name} is declared in {host.source}")
-    out.say(_next_step(site, host))
+    daemon = folder.take_up(site)
+    if no_arm:
+        out.say(f"it is not armed: nothing erases its disks until `bootstrapd hosts arm {host.name}`")
+    else:
+        out.say(arm_once(site, daemon, host))
+    out.say(_next_step(daemon, host))
 
 
 @hosts.command("list")
 @json_option
+@with_server
 @with_site
 def list_(site: Site, *, as_json: bool) -> None:
     """List the hosts; with a daemon running, also the state of their machines.
@@ -104,34 +109,24 @@ def list_(site: Site, *, as_json: bool) -> None:
 @hosts.command()
 @click.argument("name")
 @json_option
+@with_server
 @with_site
 def show(site: Site, name: str, *, as_json: bool) -> None:
-    """Show one host.
+    """Show one host: what it is, how its install goes, and its latest boots in seconds.
 
     \b
     bootstrapd hosts show node-1
     """
-    from bootstrapd.cli import out
+    from bootstrapd.cli import host_words, out
 
     host = _find(site, name)
     if as_json:
         out.as_json(host)
         return
-    out.facts(
-        [
-            ("host", host.name),
-            ("profile", host.profile),
-            ("file", host.source),
-            *(("mac", mac) for mac in host.macs),
-            ("uuid", host.uuid),
-            ("serial", host.serial),
-            *((f"label {key}", value) for key, value in host.labels.items()),
-            ("machine", host.machine),
-            ("state", host.state or ""),
-            ("last seen", out.moment(host.last_seen) if host.machine else ""),
-            ("why", host.why),
-        ]
-    )
+    out.facts(host_words.facts(host))
+    if rows := host_words.boots(host):
+        out.say("")
+        out.table(("BOOT", "AT", "AFTER", "RUN", "STAGE", "DETAIL"), rows, empty="")
 
 
 @hosts.command()
@@ -144,29 +139,44 @@ def remove(site: Site, name: str) -> None:
     bootstrapd hosts remove node-1
     """
     from bootstrapd.cli import folder, out
+    from bootstrapd.edge import arms
 
     file = folder.remove(site, name)
+    arms.remove(site.config.paths.arms_folder, name)
     folder.take_up(site)
     out.say(f"{name} is removed ({file}); its machine keeps what is on its disk and gets no more boot answers")
 
 
 @hosts.command()
 @click.argument("name")
+@json_option
+@with_server
 @with_site
-def why(site: Site, name: str) -> None:
-    """Say in one sentence why the host is where it is. Needs the daemon.
+def why(site: Site, name: str, *, as_json: bool) -> None:
+    """Say in one sentence why the host is where it is, and what to do next. Needs the daemon.
+
+    After a failure, also the last lines of its output.
 
     \b
     bootstrapd hosts why node-1
     """
-    from bootstrapd.cli import folder, out
+    from bootstrapd.cli import folder, host_words, out
     from bootstrapd.cli.api_client import segment
     from bootstrapd.model.view import HostView
 
     host = site.api.get(f"/v1/hosts/{segment(name)}", HostView)
     if host is None:
         raise folder.unknown(name)
-    out.say(f"{name}: {host.why or STANDING[host.state]}")
+    if as_json:
+        said = host.why or host_words.STANDING[host.state]
+        out.as_json({"host": name, "state": host.state, "why": said, "failure": host.failure})
+        return
+    for line in host_words.why(host):
+        out.say(line)
+
+
+for act in (arm, disarm, abort, retry):
+    hosts.add_command(act)
 
 
 def _macs(texts: tuple[str, ...]) -> tuple[Mac, ...]:
@@ -217,10 +227,7 @@ def _last_seen(host: HostView) -> str:
     return out.ago(host.last_seen) if host.machine else ""
 
 
-def _next_step(site: Site, host: Host) -> str:
-    from bootstrapd.cli import folder
-
-    daemon = folder.take_up(site)
+def _next_step(daemon: ApiClient | None, host: Host) -> str:
     if not (host.macs or host.uuid or host.serial):
         return f"nothing identifies its machine yet: bootstrapd machines adopt MAC --host {host.name}"
     if daemon is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bootstrapd.cli.site import Site, json_option, with_site
+from bootstrapd.cli.site import Site, json_option, with_server, with_site
 from bootstrapd.errors import ConfigError, RefusedError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def machines() -> None:
 
 @machines.command("list")
 @json_option
+@with_server
 @with_site
 def list_(site: Site, *, as_json: bool) -> None:
     """List the machines seen, the latest last.
@@ -51,6 +52,7 @@ def list_(site: Site, *, as_json: bool) -> None:
 @machines.command()
 @click.argument("machine")
 @json_option
+@with_server
 @with_site
 def show(site: Site, machine: str, *, as_json: bool) -> None:
     """Show what is known of MACHINE (its id, or one of its MACs).
@@ -111,6 +113,7 @@ def adopt(site: Site, machine: str, host: str, profile: str | None, *, ready: bo
 @machines.command()
 @click.argument("machine")
 @click.option("--force", is_flag=True, help="Also one that is ready: it will netboot again.")
+@with_server
 @with_site
 def forget(site: Site, machine: str, force: bool) -> None:
     """Remove the record of MACHINE. A host's file stays as it is.

@@ -23,9 +23,13 @@ Every command but `probe` takes `--state DIR` (keep everything below DIR: hosts,
 `--config FILE` (settings; default `/etc/bootstrapd/config.toml` where it exists), after its name. The variables
 `BOOTSTRAPD_STATE` and `BOOTSTRAPD_CONFIG` stand in for them.
 
+Those that only talk to the daemon (`status`, `hosts` but for `add` and `remove`, `machines` but for `adopt`,
+`events`, `watch`) take `--server URL` too, with `--token-file FILE`: they ask the daemon there, where `[api]
+listen` is set. Variables: `BOOTSTRAPD_SERVER`, `BOOTSTRAPD_TOKEN_FILE`, or `BOOTSTRAPD_TOKEN` with the token itself.
+
 Completion for bash: `eval "$(_BOOTSTRAPD_COMPLETE=bash_source bootstrapd)"` (also `zsh_source`, `fish_source`).
 """
-_EVERYWHERE: Final = ("state", "config_file")
+_EVERYWHERE: Final = ("state", "config_file", "server", "token_file")
 
 
 def manual() -> str:

@@ -107,6 +107,13 @@ def moment(at: float, now: float | None = None) -> str:
     return f"{local} ({ago(at, now)})"
 
 
+def ahead(at: float, now: float | None = None) -> str:
+    """`2026-09-21 14:03:11 (in 3 min)` in local time, for what is still to come."""
+    wait = at - (time.time() if now is None else now)
+    left = next((f"in {int(wait // seconds)} {unit}" for seconds, unit in _STEPS if wait >= seconds), "now")
+    return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(at))} ({left})"
+
+
 def size(count: int) -> str:
     """Bytes in SI units, as disks and downloads are sold: `412 MB`."""
     amount = float(count)

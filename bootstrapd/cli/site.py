@@ -152,7 +152,7 @@ def _token(file: Path | None) -> str:
     token = (read_text(file) if file else os.environ.get("BOOTSTRAPD_TOKEN", "")).strip()
     if not token:
         raise ConfigError(
-            "a token is needed with --server: --token-file FILE, or the variable BOOTSTRAPD_TOKEN; the appliance "
+            "--server needs a token: --token-file FILE, or the variable BOOTSTRAPD_TOKEN; the appliance "
             "has it where [api] token_file says, by default in keys/api.token below its state folder"
         )
     if not (token.isascii() and token.isprintable()):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from bootstrapd.cli.site import Site, json_option, with_site
+from bootstrapd.cli.site import Site, json_option, with_server, with_site
 
 if TYPE_CHECKING:
     from bootstrapd.model.view import ImageView, ListenerView, StatusView
@@ -21,6 +21,7 @@ THEN: Final = (
 
 @click.command()
 @json_option
+@with_server
 @with_site
 def status(site: Site, *, as_json: bool) -> None:
     """Say whether the daemon runs, which links it serves, what it knows, and what is wrong.

@@ -6,12 +6,14 @@ and only then removes the file, so that neither a crash loses a consent nor a fi
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import structlog
 
-from bootstrapd.errors import WireError
-from bootstrapd.model import Armed, read_waiting_arm
+from bootstrapd.edge.folders import make_folder
+from bootstrapd.errors import EdgeError, WireError
+from bootstrapd.model import Armed, WaitingArm, encode, read_waiting_arm
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +31,27 @@ def waiting(folder: Path) -> list[Armed]:
     return found
 
 
-def remove(folder: Path, host: str) -> None:
-    """The arm is journalled, or its host is gone."""
-    (folder / f"{host}.json").unlink(missing_ok=True)
+def leave(folder: Path, host: str, consent: WaitingArm) -> None:
+    """Have the arm wait for a daemon, readable for nobody but the service; EdgeError: it cannot be written."""
+    new = folder / f"{host}.new"
+    try:
+        make_folder(folder)
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123
+            file.write(encode(consent))
+            file.flush()
+            os.fsync(file.fileno())
+        if os.geteuid() == 0:  # `sudo bootstrapd hosts add` must not shut the service's user out
+            above = folder.stat()
+            os.chown(new, above.st_uid, above.st_gid)
+        new.rename(folder / f"{host}.json")
+    except OSError as error:
+        raise EdgeError(f"{error.filename or new}: {error.strerror}") from None
+
+
+def remove(folder: Path, host: str) -> bool:
+    """The arm is journalled, taken back, or its host is gone; whether there was one."""
+    try:
+        (folder / f"{host}.json").unlink()
+    except FileNotFoundError:
+        return False
+    return True

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrapd.cli.hosts import STANDING
+from bootstrapd.cli.host_words import STANDING
 from bootstrapd.edge import folders, hostdir_edit
 from bootstrapd.model import State
 
