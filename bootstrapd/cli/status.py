@@ -11,7 +11,7 @@ import click
 from bootstrapd.cli.site import Site, json_option, with_server, with_site
 
 if TYPE_CHECKING:
-    from bootstrapd.model.view import ImageView, ListenerView, StatusView
+    from bootstrapd.model.view import ImageView, ListenerView, NatsView, StatusView
 
 THEN: Final = (
     "machines are answered with what was right before; what is corrected in the hosts folder is taken up at "
@@ -61,7 +61,16 @@ def _facts(
     yield "profiles", str(found.profiles)
     yield "images", _counted(found.images, (image.name for image in images))
     yield "machines", _counted(sum(states.values()), (f"{count} {state}" for state, count in states.items()))
+    if found.nats is not None:
+        yield "nats", _nats(found.nats)
     yield from (("problem", problem) for problem in found.problems or ("none",))
+
+
+def _nats(nats: NatsView) -> str:
+    """`nats://127.0.0.1:4222, every event is published`."""
+    waits = f"{nats.lag} events wait" if nats.lag else "every event is published"
+    where = nats.where or "not started yet"
+    return f"{where}, {waits}" + ("" if nats.is_connected else f"; not connected: {nats.problem or 'trying'}")
 
 
 def _links(listeners: Iterable[ListenerView]) -> Iterator[str]:

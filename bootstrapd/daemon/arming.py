@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 from bootstrapd.daemon.appliance import Appliance, of
-from bootstrapd.daemon.installs import Installs
+from bootstrapd.daemon.installs import MID_INSTALL, Installs
 from bootstrapd.errors import RefusedError
 from bootstrapd.model import Armed, Disarmed, Host, Retried, State
 from bootstrapd.policy.arm import BY_ENROLLING
 from bootstrapd.policy.machine import Machine
-
-MID_INSTALL: Final = frozenset({State.CLAIMED, State.INSTALLING})
 
 
 class Arming:

@@ -7,6 +7,8 @@ None of them can stop a boot: what is missing here is a problem that a person is
 from __future__ import annotations
 
 import os
+import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
@@ -15,13 +17,21 @@ import structlog
 
 from bootstrapd import shipped
 from bootstrapd.config import Config
+from bootstrapd.config.settings import NatsSettings
 from bootstrapd.daemon.appliance import Appliance
 from bootstrapd.daemon.arming import Arming
-from bootstrapd.daemon.installs import Ground, Installs
+from bootstrapd.daemon.commands import Commands
+from bootstrapd.daemon.installs import Installs
+from bootstrapd.daemon.runs import Ground
 from bootstrapd.edge import arms, deploy_key, staging
+from bootstrapd.edge.bus import Bus, Terms
 from bootstrapd.edge.installer import Installer
+from bootstrapd.edge.journal import Journal
+from bootstrapd.edge.nats_server import Login, NatsServer
+from bootstrapd.edge.outbox import Outbox
 from bootstrapd.errors import EdgeError, RefusedError
 from bootstrapd.model import ChosenDisk, Host, Profile, Transition
+from bootstrapd.model.view import NatsView
 from bootstrapd.policy.install import Limits, Tools
 
 log = structlog.get_logger("bootstrapd")
@@ -70,6 +80,29 @@ class Fleet:
         installer = Installer(_tools(), Limits(), self._paths.state_folder / "jobs")
         self.installs = Installs(appliance, installer, ground, durable)
         self.arming = Arming(appliance, self.installs, durable)
+        self._bus: Bus | None = None
+        self._server: NatsServer | None = None
+
+    def join(self, nats: NatsSettings, commands: Commands, journal: Journal, counters: Counter[str]) -> None:
+        """Say everything over NATS, and hear commands there; `start` connects."""
+        if not nats.enabled:
+            return
+        where = _login(nats)
+        site = nats.site or socket.gethostname().split(".")[0]
+        if not nats.url:
+            self._server = NatsServer(self._paths.state_folder / "nats", site, where if nats.leaf_of else None)
+        self._bus = Bus(
+            Outbox(journal),
+            self._server or where,
+            Terms(prefix=nats.prefix, site=site, commands=nats.commands, infrastructure=nats.infrastructure),
+            counters,
+            commands.handle,
+            commands.owns,
+        )
+
+    def nats(self) -> NatsView | None:
+        """How NATS is; None = it is not wanted."""
+        return self._bus.view() if self._bus else None
 
     def problems(self) -> list[str]:
         """What keeps machines from being installed, while some host wants to be."""
@@ -80,14 +113,19 @@ class Fleet:
     async def start(self) -> None:
         """Take up what was left: installs, arms. Machines are answered meanwhile, and whatever fails here."""
         try:
-            await self.installs.start()
+            for part in (self._server, self._bus, self.installs):
+                if part is not None:
+                    await part.start()
             await self._take_arms()
         except Exception as error:
             log.exception("nothing can be installed; machines are answered as ever")
             self._start_problem = f"nothing can be installed: {error!r}; the log has more"
 
     async def close(self) -> None:
-        await self.installs.close()
+        """Installs first: what they tell at their end still goes out."""
+        for part in (self.installs, self._bus, self._server):
+            if part is not None:
+                await part.close()
 
     def wake(self, transition: Transition) -> None:
         self.installs.wake(transition)
@@ -117,6 +155,21 @@ class Fleet:
         hosts, state = self._paths.hosts_folder, self._paths.state_folder
         folder = staging.place(hosts, host.name, disks, state / "staging")
         return profile.flake or folder
+
+
+def _login(nats: NatsSettings) -> Login:
+    def file(name: str) -> Path | None:
+        return Path(name) if name else None
+
+    return Login(
+        urls=(nats.url,) if nats.url else nats.leaf_of,
+        credentials=file(nats.credentials),
+        nkey_seed=file(nats.nkey_seed_file),
+        token=file(nats.token_file),
+        tls_ca=file(nats.tls_ca),
+        tls_cert=file(nats.tls_cert),
+        tls_key=file(nats.tls_key),
+    )
 
 
 def _tools() -> Tools:

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 from msgspec.structs import replace
 
 from bootstrapd.daemon.appliance import Appliance, of
-from bootstrapd.daemon.arming import MID_INSTALL, Arming
+from bootstrapd.daemon.arming import Arming
 from bootstrapd.daemon.explain import explain
-from bootstrapd.daemon.installs import Installs
+from bootstrapd.daemon.installs import MID_INSTALL, Installs
 from bootstrapd.daemon.writer import Writer
 from bootstrapd.errors import ConfigError, RefusedError
 from bootstrapd.model import (

@@ -10,36 +10,33 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import resource
 import signal
-import socket
 import time
 from collections import Counter
-from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import structlog
 
 from bootstrapd import __version__
 from bootstrapd.config import Config, parse_hosts
-from bootstrapd.daemon import assemble, metrics
+from bootstrapd.daemon import assemble, metrics, system
 from bootstrapd.daemon.admit import Admissions
 from bootstrapd.daemon.appliance import Appliance
+from bootstrapd.daemon.commands import Commands
 from bootstrapd.daemon.doors import Answers, Doors
 from bootstrapd.daemon.files import Files
 from bootstrapd.daemon.fleet import Fleet
 from bootstrapd.daemon.operator import Operator
 from bootstrapd.daemon.record import Recorder
 from bootstrapd.daemon.writer import Writer
-from bootstrapd.edge import hostdir, netif, programs
+from bootstrapd.edge import hostdir, netif
 from bootstrapd.edge.api import ApiServer
 from bootstrapd.edge.hostdir import HostDir
 from bootstrapd.edge.images import ImageStore
 from bootstrapd.edge.journal import Journal
-from bootstrapd.errors import EdgeError
-from bootstrapd.model import AnyEvent, HostBook, Link, Program, Transition, encode
+from bootstrapd.errors import ConfigError, EdgeError
+from bootstrapd.model import AnyEvent, Host, HostBook, Link, Transition, encode
 from bootstrapd.model.view import StatusView
 
 log = structlog.get_logger("bootstrapd")
@@ -64,7 +61,7 @@ class Daemon:
         self._images_seen = 0
         self.counters: Counter[str] = Counter()
         for folder in (self._paths.state_folder, self._paths.hosts_folder, self._paths.images_folder):
-            _make(folder)
+            system.make(folder)
         self._store = ImageStore(self._paths.images_folder)
         self._load_images()
         self._journal = Journal(self._paths.journal_file)
@@ -79,13 +76,15 @@ class Daemon:
             self.counters,
             self._recorder,
         )
-        _refuse_without(self.appliance.setup.programs)
+        system.refuse_without(self.appliance.setup.programs)
         self._fleet = Fleet(config, self.appliance, self._recorder.durable, self._server_for)
         writer = Writer(assemble.scripts, lambda: self.appliance.setup)
         self._doors = Doors(config, self._answers(writer), self.counters)
+        operator = self._operator(writer)
+        self._fleet.join(config.nats, self._commands(operator), self._journal, self.counters)
         self._api = ApiServer(
             self._paths.api_socket,
-            self._operator(writer),
+            operator,
             self.counters,
             tcp=config.api.tcp,
             token_file=config.api_token_file,
@@ -124,6 +123,19 @@ class Daemon:
             read_journal=self._read_journal,
         )
 
+    def _commands(self, operator: Operator) -> Commands:
+        async def enrol(host: Host) -> None:
+            hostdir.add_host(self._paths.hosts_folder, host)
+            mistakes = await self.reload()
+            if mistakes:
+                raise ConfigError(*mistakes)
+
+        nats = self._config.nats
+        is_alone = not (nats.url or nats.leaf_of)
+        return Commands(
+            self.appliance, operator, self._fleet.arming, enrol, allow_arm=nats.allow_arm, is_alone=is_alone
+        )
+
     def problems(self) -> list[str]:
         """Everything that is wrong now, in sentences; empty when all is well."""
         found = [*self._doors.problems.values(), *self._host_problems, *self._image_problems]
@@ -150,12 +162,13 @@ class Daemon:
             machines=len(self.appliance.registry.machines),
             listeners=tuple(self._doors.views()),
             problems=tuple(self.problems()),
+            nats=self._fleet.nats(),
             counters=dict(self.counters),
         )
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT. EdgeError or ConfigError: it could not start, and why."""
-        _allow_open_files()
+        system.allow_open_files()
         chosen = netif.choose(netif.links(), list(self._config.interfaces))
         events = assemble.replay(self._journal, self.appliance)
         async with contextlib.AsyncExitStack() as stack:
@@ -180,12 +193,12 @@ class Daemon:
             )
             for problem in self.problems():
                 log.warning(problem)
-            _notify("READY=1")
+            system.notify("READY=1")
             await asyncio.to_thread(assemble.scripts)
             stack.push_async_callback(self._fleet.close)
             await self._fleet.start()
             await self._tick_until_stopped()
-            _notify("STOPPING=1")
+            system.notify("STOPPING=1")
 
     async def _tick_until_stopped(self) -> None:
         while not self._stop.is_set():
@@ -283,33 +296,3 @@ class Daemon:
 
     def _reload_soon(self) -> None:
         self._reloading = asyncio.get_running_loop().create_task(self.reload())
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o750)
-    except OSError as error:
-        raise EdgeError(
-            f"{folder} cannot be made: {error.strerror}; run as one who may, or name another with --state"
-        ) from None
-
-
-def _allow_open_files() -> None:
-    """As many as the system allows: each transfer and each connection is one."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def _refuse_without(found: Mapping[str, Program]) -> None:
-    missing = programs.missing(found)
-    if missing:
-        raise EdgeError(" ".join(missing))
-
-
-def _notify(state: str) -> None:
-    """Tell systemd (sd_notify protocol), where it asks to be told."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told, contextlib.suppress(OSError):
-        told.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)

@@ -201,6 +201,7 @@ class StatusView(Struct, frozen=True, kw_only=True):
     machines: int = 0
     listeners: tuple[ListenerView, ...] = ()
     problems: tuple[str, ...] = ()
+    nats: NatsView | None = None  # None = it is not wanted
     counters: dict[str, int] = {}
 
 

@@ -1,0 +1,109 @@
+"""What the fleet may do over NATS: enrol, arm and install a host; ask for machines and hosts.
+
+A command is a person's word from afar: it is checked as the CLI's is, and what re-arms a host must also name
+the disks that it lets be erased. The reply only says that it was taken; what comes of it are events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from bootstrapd.daemon.appliance import Appliance
+from bootstrapd.daemon.arming import Arming
+from bootstrapd.daemon.operator import Operator
+from bootstrapd.errors import RefusedError
+from bootstrapd.model import Host, State
+from bootstrapd.wire import command
+from bootstrapd.wire.command import Ack, AnyCommand, Deploy, QueryHosts, QueryMachines
+
+BY: Final = "deploy"
+
+
+class Commands:
+    """`handle` answers a command, None = it is for another appliance; `owns` says whose a host is."""
+
+    def __init__(
+        self,
+        appliance: Appliance,
+        operator: Operator,
+        arming: Arming,
+        enrol: Callable[[Host], Awaitable[None]],
+        *,
+        allow_arm: bool,
+        is_alone: bool,
+    ) -> None:
+        self._appliance = appliance
+        self._operator = operator
+        self._arming = arming
+        self._enrol = enrol
+        self._allow_arm = allow_arm
+        self._is_alone = is_alone
+
+    def owns(self, host: str) -> bool:
+        """Whether the host is declared here."""
+        return host in self._appliance.setup.book.hosts
+
+    async def handle(self, asked: AnyCommand) -> Ack | None:
+        """RefusedError and ConfigError: why it was not taken."""
+        match asked:
+            case Deploy():
+                return await self._deploy(asked)
+            case QueryMachines():
+                machines = sorted(self._operator.machines(), key=lambda machine: machine.id)
+                found = [m for m in machines if m.id > asked.after and asked.host in {"", m.host}]
+                return command.accepted(asked, found[: asked.limit])
+            case QueryHosts():
+                hosts = [h for h in self._operator.hosts() if h.name > asked.after]
+                return command.accepted(asked, [h for h in hosts if asked.host in {"", h.name}][: asked.limit])
+
+    async def _deploy(self, asked: Deploy) -> Ack | None:
+        if self.owns(asked.host):
+            return await self._deploy_again(asked)
+        if not self._is_alone and not any(mac in self._appliance.registry.by_mac for mac in asked.mac):
+            return None
+        if not asked.mac or not asked.profile:
+            raise RefusedError(
+                f"{asked.host} is not declared here: a new host needs mac and profile", "NO_HOST"
+            )
+        await self._enrol(Host(name=asked.host, profile=asked.profile, macs=asked.mac))
+        await self._arming.arm(asked.host, BY)
+        return command.accepted(asked, reason=f"{asked.host} is enrolled and armed")
+
+    async def _deploy_again(self, asked: Deploy) -> Ack:
+        host = self._appliance.setup.book.hosts[asked.host]
+        if asked.profile and asked.profile != host.profile:
+            raise RefusedError(
+                f"{host.name} has profile {host.profile}, not {asked.profile}: its file says so",
+                "OTHER_PROFILE",
+            )
+        if any(mac not in host.macs for mac in asked.mac):
+            raise RefusedError(
+                f"{host.name} has the MACs {', '.join(host.macs)}: its file says so", "OTHER_MAC"
+            )
+        machine = self._appliance.registry.by_host.get(host.name)
+        arm = self._appliance.registry.arms.get(host.name)
+        if arm is not None and not arm.is_spending:
+            return command.accepted(asked, reason=f"{host.name} is armed already")
+        if not self._allow_arm:
+            raise RefusedError(
+                f"{host.name} is declared, and its disks may only be erased again by a person here "
+                f"('bootstrapd hosts arm {host.name}'), or with nats.allow_arm = true",
+                "MAY_NOT_ARM",
+            )
+        disks = machine.disks if machine else ()
+        serials = {disk.serial or disk.wwn for disk in disks}
+        if not serials or set(asked.confirm_disks) != serials:
+            known = ", ".join(sorted(serials)) or "none are known until it has registered"
+            raise RefusedError(
+                f"confirm_disks must name the disks of {host.name} that will be erased ({known})",
+                "CONFIRM_DISKS",
+            )
+        await self._arming.arm(host.name, BY)
+        return command.accepted(asked, reason=_what_next(host, machine.state if machine else None))
+
+
+def _what_next(host: Host, state: State | None) -> str:
+    if state in {State.LIVE, State.FAILED}:
+        return f"{host.name} is armed and will be installed now"
+    return f"{host.name} is armed: its next network boot installs it"
