@@ -12,7 +12,7 @@ from builders import CLIENT, KEY, MAC, World, ask, host, setup
 from bootstrapd.daemon.arming import Arming
 from bootstrapd.daemon.installs import Installs
 from bootstrapd.daemon.runs import Ground
-from bootstrapd.model import Disk, Door, Hardware, Mac, Nic, Registered, Stage, State
+from bootstrapd.model import Disk, Door, Hardware, Mac, Nic, Registered, Stage, State, Transition
 from bootstrapd.policy.install import PHASES, Built, Done, Failure, Job, Progress
 from bootstrapd.policy.machine import Machine
 
@@ -90,9 +90,12 @@ class Fleet(World):
         )
         self.installs = Installs(self.appliance, self.installer, self.ground, self._committed)
         self.arming = Arming(self.appliance, self.installs, self._committed)
-        told = self.appliance._record
-        self.appliance._record = lambda transition: (told(transition), self.installs.wake(transition))
+        self.appliance._record = self._record
         self.admissions._left = self.installs.interrupt
+
+    def _record(self, transition: Transition) -> None:
+        self.told.append(transition)
+        self.installs.wake(transition)
 
     async def _committed(self) -> None:
         self.commits.append(len(self.told))
