@@ -110,7 +110,6 @@ class Bus:
         """One connection from end to end; why it ended."""
         from nats.errors import Error, NoServersError
 
-        self._heard = None
         try:
             await self._connect_and_serve()
         except EdgeError as error:
@@ -143,6 +142,7 @@ class Bus:
         from nats.aio.client import Client
 
         connection, options, closed = Client(), await self._options(), asyncio.Event()
+        self._heard = None
 
         async def on_closed() -> None:
             closed.set()

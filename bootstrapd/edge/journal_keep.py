@@ -116,10 +116,14 @@ class Keeper:
         is_full = size > most
         oldest = db.execute("SELECT seq, at FROM events ORDER BY seq LIMIT ?", (STEP,)).fetchall()
         since = self._now() - self._bounds.age_s
-        gone = [seq for seq, at in oldest if seq <= free and seq < last and (is_full or at < since)]
+        gone = 0
+        for seq, at in oldest:
+            if seq > free or seq >= last or not (is_full or at < since):
+                break
+            gone = seq
         if gone:
-            db.execute("DELETE FROM events WHERE seq <= ?", (gone[-1],))
-            mark(db, "first", str(gone[-1] + 1))
+            db.execute("DELETE FROM events WHERE seq <= ?", (gone,))
+            mark(db, "first", str(gone + 1))
         waits = last - self.position.sequence if self._bounds.has_outbox else 0
         self.crowded = _crowded(size, most, waits) if size > CROWDED * most and waits > STEP else ""
 

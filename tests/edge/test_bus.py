@@ -257,7 +257,7 @@ async def test_an_event_larger_than_the_server_takes_goes_out_without_its_data(t
 async def ask(server: NatsServer, name: str, body: bytes) -> dict[str, object] | None:
     async with consumer(server) as client:
         try:
-            reply = await client.request(f"cim.deployment.{name}", body, timeout=1)
+            reply = await client.request(f"cim.deployment.{name}", body, timeout=0.5)
         except TimeoutError:
             return None
     return dict(json.loads(reply.data))
