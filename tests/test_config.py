@@ -36,6 +36,10 @@ max_connections = 10
 dirs = ["/srv/nbp"]
 [ssh]
 authorized_keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB me@desk", 'from="10.0.0.0/8" ssh-rsa AAAAB3Nza==']
+[install]
+key_file = "/etc/bootstrapd/deploy"
+at_once = 8
+ssh_port = 2222
 [api]
 listen = "127.0.0.1:8470"
 token_file = "/etc/bootstrapd/api.token"

@@ -12,6 +12,7 @@ from typing import Any, get_args, get_origin
 import msgspec
 import pytest
 
+from bootstrapd.cli.lifecycle import diagram
 from bootstrapd.cli.manual import manual
 from bootstrapd.config import Config, parse_config, parse_hosts
 from bootstrapd.config.tables import HostTable, ProfileTable
@@ -81,6 +82,13 @@ def test_the_documented_host_and_profile_are_read() -> None:
 def test_the_command_reference_is_what_the_commands_say() -> None:
     written = (DOCS / "cli.md").read_text()
     assert written == manual(), "run: python -m bootstrapd.cli.manual > docs/cli.md"
+
+
+def test_the_life_of_a_machine_is_the_one_that_is_lived() -> None:
+    (shown,) = re.findall(
+        r"^```mermaid\n(.*?)^```", (DOCS / "lifecycle.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert shown == diagram(), "put what `bootstrapd lifecycle` prints into docs/lifecycle.md"
 
 
 def documented_routes() -> set[str]:

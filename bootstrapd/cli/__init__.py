@@ -25,8 +25,11 @@ COMMANDS: Final[dict[str, str]] = {
     "probe": "bootstrapd.cli.probe:probe",
     "hosts": "bootstrapd.cli.hosts:hosts",
     "machines": "bootstrapd.cli.machines:machines",
+    "events": "bootstrapd.cli.events:events",
+    "watch": "bootstrapd.cli.watch:watch",
     "images": "bootstrapd.cli.images:images",
     "profiles": "bootstrapd.cli.profiles:profiles",
+    "lifecycle": "bootstrapd.cli.lifecycle:lifecycle",
 }
 BUG: Final = 70
 STOPPED: Final = 130  # 128 + SIGINT, as shells count

@@ -25,7 +25,8 @@ Every command but `probe` takes `--state DIR` (keep everything below DIR: hosts,
 
 Those that only talk to the daemon (`status`, `hosts` but for `add` and `remove`, `machines` but for `adopt`,
 `events`, `watch`) take `--server URL` too, with `--token-file FILE`: they ask the daemon there, where `[api]
-listen` is set. Variables: `BOOTSTRAPD_SERVER`, `BOOTSTRAPD_TOKEN_FILE`, or `BOOTSTRAPD_TOKEN` with the token itself.
+listen` is set. Variables: `BOOTSTRAPD_SERVER`, `BOOTSTRAPD_TOKEN_FILE`, or `BOOTSTRAPD_TOKEN` for the token
+itself.
 
 Completion for bash: `eval "$(_BOOTSTRAPD_COMPLETE=bash_source bootstrapd)"` (also `zsh_source`, `fish_source`).
 """
