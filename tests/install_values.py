@@ -37,7 +37,7 @@ def job(**changes: Any) -> Job:
 
 
 def transcript(name: str) -> tuple[list[str], int]:
-    """The lines of a recorded run in the order of writing, and its exit code (143: the two that were killed)."""
+    """The lines of a recorded run in the order of writing, its exit code (143: the two that were killed)."""
     lines, code = [], 143
     for line in (GOLDEN / name).read_text().splitlines():
         if line.startswith("EXIT "):

@@ -45,14 +45,8 @@ def test_the_remote_shell_gets_its_words_quoted() -> None:
 
 
 def test_no_secret_is_in_a_command_line_or_the_environment() -> None:
-    every = (
-        steps.probe(JOB),
-        *steps.build(JOB),
-        steps.preclean(JOB),
-        steps.disko(JOB, BUILT),
-        steps.mounted(JOB),
-    )
-    every = (*every, steps.install(JOB, BUILT, "/x"), steps.verify(JOB), steps.reboot(JOB))
+    every = [steps.probe(JOB), *steps.build(JOB), steps.preclean(JOB), steps.disko(JOB, BUILT)]
+    every += [steps.mounted(JOB), steps.install(JOB, BUILT, "/x"), steps.verify(JOB), steps.reboot(JOB)]
     assert not [step for step in every if JOB.report_token in " ".join(step.arguments)]
     inherited = {"SSHPASS": "x", "NIX_SSHOPTS": "-oX", "AWS_SECRET": "x", "NIX_PATH": "p", "https_proxy": "h"}
     found = steps.environment("/jobs/run", Tools(scripts="", path="/bin"), inherited, is_pinned=True)
@@ -116,7 +110,7 @@ def test_known_hosts_has_the_registered_key_and_nothing_else() -> None:
     ],
 )
 def test_what_is_unfit_for_a_command_line_is_refused(changes: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="node1|cannot install"):
+    with pytest.raises(ConfigError, match="cannot install"):
         check(job(**changes))
 
 

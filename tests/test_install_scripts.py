@@ -1,0 +1,229 @@
+"""netboot/install/*.sh, run by each POSIX shell there is against a pretended machine (see install_stage)."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+import pytest
+from install_stage import DISK, DISK_BYTES, PART_BYTES, Stage
+
+from bootstrapd import shipped
+
+SHELLS: Final = [shell for shell in ("dash", "bash", "busybox") if shutil.which(shell)]
+FOLDER: Final = shipped.netboot() / "install"
+EDGE: Final = 2**20
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path)
+
+
+def run(stage: Stage, name: str, *disks: str, shell: str = "dash") -> tuple[int, str]:
+    """As the appliance has it run: the shared part in front, on the stdin of `sh -s -- DISK…`."""
+    text = (FOLDER / "common.sh").read_text() + "\n" + (FOLDER / f"{name}.sh").read_text()
+    found = shutil.which(shell)
+    assert found
+    ended = subprocess.run(
+        [found, *(["sh"] if shell == "busybox" else []), "-s", "--", *(disks or (DISK.path,))],
+        input=text,
+        env={"PATH": str(stage.folder / "remote"), "BOOTSTRAPD_ROOT": str(stage.root)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+    )
+    return ended.returncode, ended.stdout
+
+
+def partitioned(stage: Stage) -> list[Path]:
+    return [stage.add_block(name, PART_BYTES * 3, "vda") for name in ("vda1", "vda2")]
+
+
+def stop_on(stage: Stage, stub: str, name: str) -> None:
+    """What the kernel does when a holder is stopped: it goes, and nothing is held by it."""
+    with (stage.folder / "remote" / stub).open("a") as file:
+        blocks = '"$BOOTSTRAPD_ROOT/sys/class/block"'
+        file.write(f"rm -rf {blocks}/{name} {blocks}/*/holders/{name}\n")
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_preclean_wipes_the_disk_and_its_partitions_children_first(stage: Stage, shell: str) -> None:
+    first, second = partitioned(stage)
+    code, said = run(stage, "preclean", shell=shell)
+    assert (code, said.splitlines()[-1]) == (0, "@precleaned\t1")
+    wiped = [call.split()[-1] for call in stage.called("wipefs")]
+    assert wiped == [str(first), str(second), str(stage.root / "dev/vda")]
+    content = (stage.root / "dev/vda").read_bytes()
+    assert len(content) == DISK_BYTES
+    assert not any(content[:EDGE])
+    assert not any(content[-EDGE:])
+    assert set(content[EDGE:-EDGE]) == {0xAA}
+    assert not any(first.read_bytes()[:EDGE])
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_preclean_stops_an_old_array_and_leaves_its_other_member_alone(stage: Stage, shell: str) -> None:
+    partitioned(stage)
+    other = stage.add_block("sdb", DISK_BYTES)
+    stage.add_block("md127", PART_BYTES)
+    stage.hold("md127", "vda2", "sdb")
+    stop_on(stage, "mdadm", "md127")
+    code, said = run(stage, "preclean", shell=shell)
+    assert code == 0, said
+    assert stage.called("mdadm")[0] == f"mdadm --stop {stage.root}/dev/md127"
+    assert set(other.read_bytes()) == {0xAA}
+    assert not [call for call in stage.calls() if "sdb" in call]
+
+
+def test_preclean_stops_inactive_arrays_without_mdadm_too(stage: Stage) -> None:
+    partitioned(stage)
+    stage.add_block("md127", PART_BYTES)
+    stage.hold("md127", "vda2")
+    (stage.root / "sys/class/block/md127/md").mkdir()
+    (stage.folder / "remote" / "mdadm").unlink()
+    code, said = run(stage, "preclean")
+    assert code == 1
+    assert "still in use by md127" in said  # this kernel does not let go
+    assert (stage.root / "sys/class/block/md127/md/array_state").read_text() == "clear\n"
+    assert not stage.called("wipefs")
+
+
+def test_preclean_takes_lvm_on_luks_on_md_apart_from_the_top(stage: Stage) -> None:
+    partitioned(stage)
+    for name, mapped in (("md0", ""), ("dm-0", "crypt"), ("dm-1", "vg-root")):
+        stage.add_block(name, PART_BYTES)
+        if mapped:
+            (stage.root / f"sys/class/block/{name}/dm").mkdir()
+            (stage.root / f"sys/class/block/{name}/dm/name").write_text(f"{mapped}\n")
+    stage.hold("md0", "vda1", "vda2")
+    stage.hold("dm-0", "md0")
+    stage.hold("dm-1", "dm-0")
+    stop_on(stage, "mdadm", "md0")
+    (stage.folder / "remote" / "dmsetup").write_text(
+        f'#!/bin/sh\necho "dmsetup $*" >>{stage.calls_file}\ncase $3 in crypt) n=dm-0 ;; *) n=dm-1 ;; esac\n'
+        f"rm -rf {stage.root}/sys/class/block/$n {stage.root}/sys/class/block/*/holders/$n\n"
+    )
+    code, said = run(stage, "preclean")
+    assert code == 0, said
+    stops = [call for call in stage.calls() if call.startswith(("dmsetup", "mdadm --stop"))]
+    assert stops == [
+        "dmsetup remove --retry vg-root",
+        "dmsetup remove --retry crypt",
+        f"mdadm --stop {stage.root}/dev/md0",
+    ]
+
+
+def test_preclean_unmounts_what_an_earlier_attempt_left(stage: Stage) -> None:
+    partitioned(stage)
+    stage.mount(
+        "tmpfs / tmpfs", "/dev/vda2 /mnt ext4", "/dev/vda1 /mnt/my\\040boot vfat", "/dev/sdb1 /data ext4"
+    )
+    code, said = run(stage, "preclean")
+    assert code == 0, said
+    assert stage.called("umount") == ["umount -R /mnt/my boot", "umount -R /mnt"]
+
+
+def test_preclean_exports_the_pools_of_its_disks_only(stage: Stage) -> None:
+    partitioned(stage)
+    (stage.folder / "remote" / "zpool").write_text(
+        f'#!/bin/sh\necho "zpool $*" >>{stage.calls_file}\n'
+        "case $1 in list) printf 'ours\\ntheirs\\n' ;; status) case $3 in\n"
+        f"ours) printf '\\t  {stage.root}/dev/vda2  ONLINE 0 0 0\\n' ;;\n"
+        f"*) printf '\\t  {stage.root}/dev/vda22  ONLINE 0 0 0\\n' ;; esac ;; esac\n"
+    )
+    code, said = run(stage, "preclean")
+    assert code == 0, said
+    assert [call for call in stage.called("zpool") if "export" in call] == ["zpool export -f ours"]
+
+
+@pytest.mark.parametrize("mount", ["/dev/vda1 / ext4", "/dev/vda2 /nix/store ext4", "/dev/vda1 /iso iso9660"])
+def test_preclean_never_touches_the_running_systems_disk(stage: Stage, mount: str) -> None:
+    partitioned(stage)
+    stage.mount(mount)
+    code, said = run(stage, "preclean")
+    assert code == 1
+    assert "is in use by the running system" in said
+    untouched(stage)
+
+
+@pytest.mark.parametrize("disks", [("/dev/disk/by-id/none",), (DISK.path, "/dev/disk/by-id/none")])
+def test_preclean_does_nothing_unless_every_disk_is_there(stage: Stage, disks: tuple[str, ...]) -> None:
+    partitioned(stage)
+    code, said = run(stage, "preclean", *disks)
+    assert (code, said) == (1, "preclean: /dev/disk/by-id/none is absent\n")
+    untouched(stage)
+
+
+def test_preclean_refuses_a_partition(stage: Stage) -> None:
+    partitioned(stage)
+    code, said = run(stage, "preclean", "/dev/vda1")
+    assert (code, said) == (1, "preclean: /dev/vda1 is a partition, not a disk\n")
+    untouched(stage)
+
+
+def untouched(stage: Stage) -> None:
+    assert not stage.calls()
+    for file in stage.root.glob("dev/vd*"):
+        assert set(file.read_bytes()) == {0xAA}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_probe_says_what_the_disks_are(stage: Stage, shell: str) -> None:
+    stage.add_block("sda", DISK_BYTES)
+    (stage.root / "sys/class/block/sda/device").mkdir()
+    (stage.root / "sys/class/block/sda/device/vpd_pg80").write_bytes(b"\0\x80\0\x08  S1 2345")
+    code, said = run(stage, "probe", DISK.path, "/dev/sda", "/dev/none", shell=shell)
+    assert code == 0
+    assert said.splitlines() == [
+        "@variant\tinstaller",
+        f"@disk\t{DISK.path}\twhole\t{DISK_BYTES}\tABC\tvda",
+        f"@disk\t/dev/sda\twhole\t{DISK_BYTES}\t  S1 2345\tsda",
+        "@disk\t/dev/none\tabsent",
+    ]
+    assert not stage.calls()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_verify_says_what_stands_under_mnt(stage: Stage, shell: str) -> None:
+    partitioned(stage)
+    stage.add_block("sdb", DISK_BYTES)
+    stage.mount("tmpfs / tmpfs", "/dev/vda2 /mnt ext4", "/dev/vda1 /mnt/boot vfat", "/dev/sdb /mnt/data ext4")
+    stage.mount(*(stage.root / "proc/mounts").read_text().replace(" rw 0 0", "").splitlines(), "p/x /mnt/z zfs")
+    (stage.root / "blkid").write_text('/dev/vda1: LABEL_FATBOOT="X" LABEL="ESP" PARTLABEL="Y"\n')
+    (stage.root / "mnt/boot/EFI/systemd").mkdir(parents=True)
+    (stage.root / "mnt/boot/EFI/systemd/systemd-bootx64.efi").write_text("loader")
+    (stage.root / "mnt/boot/EFI/empty.efi").touch()
+    profiles = stage.root / "mnt/nix/var/nix/profiles"
+    profiles.mkdir(parents=True)
+    (profiles / "system").symlink_to("system-1-link")
+    (profiles / "system-1-link").symlink_to("/nix/store/x-system")
+    report = stage.root / "mnt/var/lib/bootstrapd-report"
+    report.mkdir(parents=True)
+    (report / "token").touch(mode=0o600)
+    code, said = run(stage, "verify", shell=shell)
+    assert code == 0, said
+    owner = (report / "token").stat().st_uid
+    assert set(said.splitlines()) == {
+        "@mount\t/mnt\t/dev/vda2\text4\tchosen",
+        "@mount\t/mnt/boot\t/dev/vda1\tvfat\tchosen",
+        "@mount\t/mnt/data\t/dev/sdb\text4\telsewhere",
+        "@mount\t/mnt/z\tp/x\tzfs\tunknown",
+        "@esp\t/mnt/boot\tESP",
+        "@loader\t/mnt/boot\tEFI/systemd/systemd-bootx64.efi",
+        "@profile\t/nix/store/x-system\tmissing",
+        f"@mbr\t{DISK.path}\t440",
+        "@report\tserver\t",
+        f"@report\ttoken\t-rw------- {owner}",
+    }
+
+
+@pytest.mark.skipif(not shutil.which("shellcheck"), reason="no shellcheck here")
+@pytest.mark.parametrize("name", ["probe", "preclean", "verify", "reboot"])
+def test_shellcheck_has_nothing_to_say(name: str) -> None:
+    text = (FOLDER / "common.sh").read_text() + (FOLDER / f"{name}.sh").read_text().removeprefix("#!/bin/sh\n")
+    said = subprocess.run(["shellcheck", "-s", "sh", "-"], input=text, capture_output=True, text=True).stdout
+    assert said == ""
