@@ -57,7 +57,7 @@ class FakeInstaller:
     async def _phases(self, job: Job, gate: Any, tell: Callable[[Progress], None]) -> Done | Failure:
         built = Built(closure=CLOSURE, disko="/nix/store/d-disko")
         for phase in PHASES:
-            await gate(phase, built if phase == "preclean" else None)
+            await gate(phase, None if phase == "build" else built)
             self.began.append((job.host, phase))
             tell(Progress(phase=phase, step="at work"))
             await asyncio.sleep(0)

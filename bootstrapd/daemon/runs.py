@@ -174,7 +174,8 @@ class Runs:
 
     async def _gate(self, machine: Machine, job: Job, phase: str, built: install.Built | None) -> None:
         """Before a phase's first process: what it is about to do is on disk when this returns."""
-        if built is not None:
+        if phase == ERASES and built is not None:
+            arm = self._consent(machine)
             self._appliance.tell(
                 Built(
                     **of(machine),
@@ -183,8 +184,6 @@ class Runs:
                     report_id=token_id(job.report_token),
                 )
             )
-        if phase == ERASES:
-            arm = self._consent(machine)
             self._appliance.tell(EraseStarted(**of(machine), arm=arm.id, disks=machine.disks))
         self._appliance.tell(PhaseStarted(**of(machine), phase=phase))
         await self._durable()

@@ -65,7 +65,7 @@ async def test_from_registered_to_ready() -> None:
     await made.register()
     assert made.state() is State.REBOOTING
     assert made.installer.reboots == ["cim-1"]
-    assert made.events()[-9:] != []
+    assert made.events().count("Built") == 1
     names = [n for n in made.events() if n not in {"Progressed", "PhaseStarted"}]
     assert names[-6:] == ["Registered", "Accepted", "Claimed", "Built", "EraseStarted", "Installed"]
     assert (await report(made))[0] == 200
