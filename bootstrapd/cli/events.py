@@ -99,26 +99,25 @@ def _past(api: ApiClient, host: str, begin: float, *, follow: bool = False) -> I
 def _following(api: ApiClient, host: str, begin: float) -> Iterator[EventView]:
     """Without end: after a restart of the daemon it goes on where it was, and nothing comes twice."""
     from bootstrapd.cli import out
-    from bootstrapd.cli.api_client import NotRunningError
     from bootstrapd.errors import EdgeError
 
     told: set[str] = set()  # the ids at the newest moment that was told
-    is_away = False
+    is_first, is_noted = True, False
     while True:
         try:
             for view in _past(api, host, begin, follow=True):
-                if view.event.id in told:
-                    continue
-                is_away = False
-                told = {view.event.id} if view.event.at > begin else told | {view.event.id}
-                begin = max(begin, view.event.at)
-                yield view
+                is_first, is_noted = False, False
+                if view.event.id not in told:
+                    told = {view.event.id} if view.event.at > begin else told | {view.event.id}
+                    begin = max(begin, view.event.at)
+                    yield view
         except EdgeError as error:
-            if not told and not is_away and isinstance(error, NotRunningError):
+            if is_first:
                 raise
-            if not is_away:
+            if not is_noted:
                 out.note(f"{error}; waiting for it")
-        is_away = True
+                is_noted = True
+        is_first = False
         time.sleep(AGAIN_S)
 
 

@@ -163,10 +163,9 @@ def _known(api: ApiClient, name: str) -> HostView:
 def _show_what_is_lost(host: HostView) -> None:
     from bootstrapd.cli import host_words, out
 
-    rows = host_words.erased(host)
-    if rows:
+    if host.disks:
         out.say(f"an install of {host.name} erases:")
-        out.table(("ROLE", "DISK", "MODEL", "SERIAL", "SIZE", "HOLDS"), rows, empty="")
+        out.facts(host_words.erased(host))
     else:
         out.say(
             f"which disks of {host.name} an install erases is known once its machine has registered: those "
@@ -179,7 +178,7 @@ def _show_what_is_lost(host: HostView) -> None:
 def _ask(name: str, *, as_json: bool) -> None:
     if as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise RefusedError(f"{name} is not armed: nobody can be asked here, so add --yes")
-    if not click.confirm(f"Erase them and install {name}?"):
+    if not click.confirm(f"Erase its disks and install {name}?"):
         raise RefusedError(f"{name} is not armed: nothing was changed")
 
 

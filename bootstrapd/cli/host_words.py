@@ -37,9 +37,11 @@ _NEXT: Final[dict[str | None, str]] = {
 
 def why(host: HostView) -> Iterator[str]:
     """One sentence, what to do next, and after a failure the last lines that were printed."""
-    yield f"{host.name}: {host.why or STANDING[host.state]}"
     if host.state == "rejected" and len(host.rejected) > 1:
+        yield f"{host.name}: its machine is not what its files ask for, for {len(host.rejected)} reasons:"
         yield from (f"  - {reason}" for reason in host.rejected)
+    else:
+        yield f"{host.name}: {host.why or STANDING[host.state]}"
     if host.failure is not None and host.state == "failed":
         yield from _after_failure(host, host.failure)
     elif host.state == "installing" and host.progress is not None:
@@ -145,14 +147,19 @@ def percent(now: ProgressView) -> int:
     return min(100, 100 * now.done // now.total) if now.total else 0
 
 
-def erased(host: HostView) -> list[tuple[str, str, str, str, str, str]]:
-    """The rows of what an install erases: role, disk, model, serial, size, what it holds now."""
+def erased(host: HostView) -> Iterator[tuple[str, str]]:
+    """What an install erases: a role and its disk in words, then its path, and so on."""
     from bootstrapd.cli import out
 
-    return [
-        (d.role, d.path, d.model, d.serial, out.size(d.size_bytes), " ".join(d.filesystems) or "nothing known")
-        for d in host.disks
-    ]
+    for found in host.disks:
+        words = (
+            found.model or found.type,
+            f"serial {found.serial or 'unknown'}",
+            out.size(found.size_bytes),
+            f"holds {' '.join(found.filesystems)}" if found.filesystems else "holds nothing that is known",
+        )
+        yield found.role, ", ".join(filter(None, words))
+        yield "", found.path
 
 
 def boots(host: HostView) -> list[tuple[str, str, str, str, str, str]]:
@@ -174,12 +181,14 @@ def boots(host: HostView) -> list[tuple[str, str, str, str, str, str]]:
 
 
 def span(seconds: float) -> str:
-    """`12 s`, `3 min`, `2 h 05 min`, `4 days`."""
+    """`12 s`, `3 min`, `2 h 05 min`, `14 h`, `4 days`."""
     whole = max(0, int(seconds))
     if whole < 120:
         return f"{whole} s"
     if whole < 7200:
         return f"{whole // 60} min"
-    if whole < 172_800:
+    if whole < 36_000:
         return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+    if whole < 172_800:
+        return f"{whole // 3600} h"
     return f"{whole // 86400} days"

@@ -36,11 +36,23 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) 
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> None:
-    """`name  value` lines, values aligned; pairs without a value are left out."""
+    """`name  value` lines, values aligned; pairs without a value are left out. On a terminal it wraps them."""
     shown = [(name, clean(value)) for name, value in pairs if value]
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
-        click.echo(f"{name:<{width}}  {value}")
+        click.echo(_wrapped(f"{name:<{width}}  {value}", width + 2))
+
+
+def _wrapped(line: str, indent: int) -> str:
+    if not sys.stdout.isatty():
+        return line
+    import shutil
+    import textwrap
+
+    columns = max(shutil.get_terminal_size().columns, indent + 20)
+    return textwrap.fill(
+        line, columns, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def say(text: str) -> None:

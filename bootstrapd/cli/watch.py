@@ -172,7 +172,7 @@ def _screen(hosts: list[HostView], height: int, problem: str) -> RenderableType:
     for host in shown[:room]:
         state = Text(host.state or "not seen", style=_COLOURS.get(host.state, ""))
         since = host_words.span(time.time() - host.since) if host.since else ""
-        doing = Text(out.clean(_bar(host) + _doing(host)), overflow="ellipsis", no_wrap=True)
+        doing = Text(out.clean(_bar(host) or _doing(host)), overflow="ellipsis", no_wrap=True)
         grid.add_row(out.clean(host.name), state, since, doing)
     rest = len(shown) - room
     foot = [Text(f"and {rest} more")] if rest > 0 else []
@@ -186,10 +186,11 @@ def _summary(hosts: list[HostView]) -> str:
 
 
 def _bar(host: HostView) -> str:
-    """`━━━━━━────────  ` where a total is known."""
+    """`━━━━━━────────  40 % install: copying path …` where a total is known."""
     from bootstrapd.cli.host_words import percent
 
     if not host.phase or host.progress is None or not host.progress.total:
         return ""
-    full = BAR * percent(host.progress) // 100
-    return "━" * full + "─" * (BAR - full) + "  "
+    done = percent(host.progress)
+    full = BAR * done // 100
+    return f"{'━' * full}{'─' * (BAR - full)} {done:3} % {host.phase}: {host.progress.line}"
