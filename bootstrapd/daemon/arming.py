@@ -51,13 +51,16 @@ class Arming:
         """Take the consent back."""
         self._host(name)
         self._refuse_mid_install(name)
-        held = self._registry.arms.get(name)
-        if held is None:
+        if name not in self._registry.arms:
             raise RefusedError(f"{name} is not armed", "NOT_ARMED")
-        self._appliance.tell(
-            Disarmed(id="", at=0.0, machine="", host=name, arm=held.id, reason="taken back by a person")
-        )
+        self.end(name, "taken back by a person")
         await self._durable()
+
+    def end(self, name: str, reason: str) -> None:
+        """The host's consent is over, if it has one."""
+        held = self._registry.arms.get(name)
+        if held is not None:
+            self._appliance.tell(Disarmed(id="", at=0.0, machine="", host=name, arm=held.id, reason=reason))
 
     async def abort(self, name: str, by: str) -> None:
         """Stop the install that runs; its processes are dead when this returns."""

@@ -109,6 +109,8 @@ class Operator:
         seen = self._find(machine)
         found = seen if seen is not None and seen.host in {"", host} else None
         machine_id = found.id if found else self._appliance.new_machine(mac)
+        if ready:
+            self._arming.end(host, "a person said that it runs from its own disk already")
         self._appliance.tell(Adopted(id="", at=0.0, machine=machine_id, host=host, ready=ready, mac=mac))
         await self._durable()
         return self._view(self._appliance.registry.machines[machine_id])
