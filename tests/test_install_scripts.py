@@ -12,7 +12,9 @@ from install_stage import DISK, DISK_BYTES, PART_BYTES, Stage
 
 from bootstrapd import shipped
 
-SHELLS: Final = [shell for shell in ("dash", "bash", "busybox") if shutil.which(shell)]
+SHELLS: Final = [shell for shell in ("dash", "bash") if shutil.which(shell)]
+# Debian's busybox runs its own umount and reboot before any stub: only for scripts that change nothing.
+READING_SHELLS: Final = [*SHELLS, *(["busybox"] if shutil.which("busybox") else [])]
 FOLDER: Final = shipped.netboot() / "install"
 EDGE: Final = 2**20
 
@@ -137,7 +139,7 @@ def test_preclean_exports_the_pools_of_its_disks_only(stage: Stage) -> None:
     )
     code, said = run(stage, "preclean")
     assert code == 0, said
-    assert [call for call in stage.called("zpool") if "export" in call] == ["zpool export -f ours"]
+    assert [call for call in stage.called("zpool") if call.split()[1] == "export"] == ["zpool export -f ours"]
 
 
 @pytest.mark.parametrize("mount", ["/dev/vda1 / ext4", "/dev/vda2 /nix/store ext4", "/dev/vda1 /iso iso9660"])
@@ -171,7 +173,7 @@ def untouched(stage: Stage) -> None:
         assert set(file.read_bytes()) == {0xAA}
 
 
-@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("shell", READING_SHELLS)
 def test_probe_says_what_the_disks_are(stage: Stage, shell: str) -> None:
     stage.add_block("sda", DISK_BYTES)
     (stage.root / "sys/class/block/sda/device").mkdir()
@@ -187,7 +189,7 @@ def test_probe_says_what_the_disks_are(stage: Stage, shell: str) -> None:
     assert not stage.calls()
 
 
-@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("shell", READING_SHELLS)
 def test_verify_says_what_stands_under_mnt(stage: Stage, shell: str) -> None:
     partitioned(stage)
     stage.add_block("sdb", DISK_BYTES)

@@ -49,6 +49,7 @@ Judge = Callable[[Job, Reading], Failure | None]
 
 SCRIPTS: Final = ("common", "probe", "preclean", "verify", "reboot")
 NIX_MIN: Final = (2, 16)  # nixos-anywhere asks for `nix config show`
+VERSION_DEADLINE_S: Final = 20.0
 LAYOUT_MAX_BYTES: Final = 2**22
 
 _VERSION: Final = re.compile(r"\(Nix\) (\d+)\.(\d+)")
@@ -80,14 +81,12 @@ class Installer:
         missing = self._missing()
         if missing:
             return missing
-        process = await asyncio.create_subprocess_exec(
-            *(self._find("nix"), "--version"),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        said, _ = await process.communicate()
-        found = _VERSION.search(said.decode(errors="replace"))
+        reading = Reading("build")
+        bounds = Bounds(deadline_s=VERSION_DEADLINE_S, stall_s=0.0, grace_s=self._limits.grace_s)
+        with Path(os.devnull).open("rb") as nothing:
+            argv = [self._find("nix"), "--version"]
+            await supervise(argv, os.environ, nothing, Path("/"), bounds, reading, lambda _: None)
+        found = _VERSION.search("\n".join(reading.lines))
         if found and (int(found[1]), int(found[2])) < NIX_MIN:
             wanted = ".".join(map(str, NIX_MIN))
             return [f"nix {found[1]}.{found[2]} is too old: nixos-anywhere needs {wanted} or newer"]
