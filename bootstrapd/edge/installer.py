@@ -83,7 +83,7 @@ class Installer:
             return missing
         reading = Reading("build")
         bounds = Bounds(deadline_s=VERSION_DEADLINE_S, stall_s=0.0, grace_s=self._limits.grace_s)
-        with Path(os.devnull).open("rb") as nothing:
+        with _open(Path(os.devnull)) as nothing:
             argv = [self._find("nix"), "--version"]
             await supervise(argv, os.environ, nothing, Path("/"), bounds, reading, lambda _: None)
         found = _VERSION.search("\n".join(reading.lines))
@@ -235,8 +235,12 @@ class _Run:
         if step.script:
             file = self._folder / "script"
             file.write_text(steps.script(step.script, self._scripts))
-        with file.open("rb") as stdin:
+        with _open(file) as stdin:
             yield stdin
+
+
+def _open(file: Path) -> BinaryIO:
+    return file.open("rb")
 
 
 def _pass(failure: Failure | None) -> None:
