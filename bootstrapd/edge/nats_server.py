@@ -109,7 +109,7 @@ class NatsServer:
         """Returns when it has died after it ran. EdgeError, OSError: it did not come to run."""
         program = find()
         await asyncio.to_thread(self._prepare)
-        argv = (program, "-c", str(self._config))
+        argv = (*_ends_with_us(), program, "-c", str(self._config))
         process = self._process = await asyncio.create_subprocess_exec(
             *argv,
             stdin=asyncio.subprocess.DEVNULL,
@@ -195,6 +195,12 @@ def find() -> str:
             "nats.url, or write nats.enabled = false"
         )
     return found
+
+
+def _ends_with_us() -> tuple[str, ...]:
+    """What lets a kill of ours end it too (PR_SET_PDEATHSIG); without it the next start stops what is left."""
+    setpriv = shutil.which("setpriv")
+    return (setpriv, "--pdeathsig", "TERM") if setpriv else ()
 
 
 def stop_left_over(pid_file: Path, config: Path) -> None:

@@ -20,7 +20,11 @@ from bootstrapd.errors import EdgeError
 START_AND_STAY = """
 import asyncio, sys
 from pathlib import Path
+from bootstrapd.edge import nats_server
 from bootstrapd.edge.nats_server import NatsServer
+
+if sys.argv[2] == "orphans":
+    nats_server._ends_with_us = lambda: ()
 
 async def main():
     server = NatsServer(Path(sys.argv[1]), "test")
@@ -44,9 +48,9 @@ def command_line(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_text()
 
 
-def killed_with_its_server_left(folder: Path) -> int:
-    """An appliance that was killed; the number of the nats-server that it left."""
-    argv = [sys.executable, "-c", START_AND_STAY, str(folder)]
+def killed(folder: Path, *, has_setpriv: bool) -> int:
+    """An appliance that was killed; the number of its nats-server, which lives on where there is no setpriv."""
+    argv = [sys.executable, "-c", START_AND_STAY, str(folder), "setpriv" if has_setpriv else "orphans"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as appliance:
         assert appliance.stdout
         numbers = (int(line) for line in appliance.stdout if line.strip().isdigit())  # among the log's lines
@@ -83,11 +87,16 @@ async def test_one_that_dies_is_started_again_with_what_it_had(tmp_path: Path) -
 
 
 async def test_one_that_a_killed_appliance_left_behind_is_stopped_first(tmp_path: Path) -> None:
-    left = await asyncio.to_thread(killed_with_its_server_left, tmp_path / "nats")
+    left = await asyncio.to_thread(killed, tmp_path / "nats", has_setpriv=False)
     assert is_alive(left)
     async with running(tmp_path / "nats") as server:
         await server.url()
         assert not is_alive(left)
+
+
+async def test_it_ends_with_an_appliance_that_is_killed(tmp_path: Path) -> None:
+    left = await asyncio.to_thread(killed, tmp_path / "nats", has_setpriv=True)
+    await until(lambda: not is_alive(left))
 
 
 def test_a_number_that_is_somebody_elses_by_now_is_left_alone(tmp_path: Path) -> None:
