@@ -129,8 +129,7 @@ class Bus:
     async def _serve(self, connection: Client) -> None:
         """Publishes and answers until it is cancelled."""
         terms = self._terms
-        js = connection.jetstream(timeout=TIMEOUT_S)
-        stream = await open_stream(js, terms.prefix, connection.max_payload, inventory=terms.infrastructure)
+        stream = await open_stream(connection, terms.prefix, inventory=terms.infrastructure)
         await self._commands.listen(connection, terms.prefix, terms.site)
         drain = Drain(self._outbox, stream, self._counters, prefix=terms.prefix, site=terms.site)
         self._is_connected, self._problem = True, ""

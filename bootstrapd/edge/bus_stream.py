@@ -19,8 +19,8 @@ from bootstrapd.wire import infrastructure
 from bootstrapd.wire.envelope import Message
 
 if TYPE_CHECKING:
+    from nats.aio.client import Client
     from nats.js import JetStreamContext
-    from nats.js.api import StreamConfig
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +39,27 @@ class _Sent(Struct):
     sequence: int = 0
 
 
+class _Settings(Struct, frozen=True):
+    retention: str = "limits"
+    storage: str = "file"
+    duplicate_window: int = 0  # nanoseconds
+    no_ack: bool = False
+
+
+class _State(Struct, frozen=True):
+    last_seq: int = 0
+
+
+class _Info(Struct, frozen=True):
+    """The server's answer, read here: nats-py knows `created` only from 2.15 on."""
+
+    created: str = ""
+    config: _Settings = _Settings()
+    state: _State = _State()
+
+
 _SENT: Final = msgspec.json.Decoder(_Sent)
+_INFO: Final = msgspec.json.Decoder(_Info)
 
 
 class EventStream:
@@ -76,17 +96,16 @@ class EventStream:
         return len(message.body) <= self._most
 
 
-async def open_stream(js: JetStreamContext, prefix: str, most: int, *, inventory: bool) -> EventStream:
-    """The stream for `<prefix>.events.>`, made where none takes that. `most`: the server's largest payload.
-
-    EdgeError, or one of nats-py's.
-    """
+async def open_stream(connection: Client, prefix: str, *, inventory: bool) -> EventStream:
+    """The stream for `<prefix>.events.>`, made where none takes that. EdgeError, or one of nats-py's."""
+    js = connection.jetstream(timeout=TIMEOUT_S)
     name = await _name_for(js, f"{prefix}.events.>") or await _make(js, prefix)
-    info = await js.stream_info(name)
+    info = _INFO.decode((await connection.request(f"$JS.API.STREAM.INFO.{name}", timeout=TIMEOUT_S)).data)
     for difference in _differences(info.config):
         log.warning("the stream is not as we would make it; it is left as it is", stream=name, why=difference)
     taken = [each for each in infrastructure.SUBJECTS if inventory and await _name_for(js, each)]
-    return EventStream(js, name, str(info.created or ""), info.state.last_seq, frozenset(taken), most)
+    most = connection.max_payload
+    return EventStream(js, name, info.created, info.state.last_seq, frozenset(taken), most)
 
 
 async def _name_for(js: JetStreamContext, subject: str) -> str:
@@ -122,12 +141,12 @@ async def _make(js: JetStreamContext, prefix: str) -> str:
     return NAME
 
 
-def _differences(config: StreamConfig) -> Iterator[str]:
+def _differences(config: _Settings) -> Iterator[str]:
     if config.retention != "limits":
         yield f"its retention is {config.retention}: what was consumed may come again after a long absence"
     if config.storage != "file":
         yield "it is in memory: a restart of NATS empties it, and what is lost is published again"
-    if (config.duplicate_window or 0) < WINDOW_S:
-        yield f"its duplicate window is {config.duplicate_window} s, not {WINDOW_S:.0f} s"
+    if config.duplicate_window < WINDOW_S * 1e9:
+        yield f"its duplicate window is {config.duplicate_window / 1e9:g} s, not {WINDOW_S:g} s"
     if config.no_ack:
         yield "it acknowledges nothing: events will wait in the journal"
