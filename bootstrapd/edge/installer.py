@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NoReturn
 
 import structlog
 
@@ -109,32 +109,32 @@ class Installer:
         What an aborted phase leaves on the disks: `policy.install.holds`.
         """
         try:
-            check(job)
-            with self._at(job, tell) as at:
+            with self._at("job", job, tell) as at:
                 return await _install(at, gate)
         except _FailedError as failed:
             return failed.failure
-        except (ConfigError, EdgeError) as error:
-            return Failure(stage="job", cause=str(error), disk=holds("job"))
 
     async def reboot(self, job: Job) -> Failure | None:
         """Has the machine reboot into its new system; None = it said that it will."""
         try:
-            check(job)
-            with self._at(job, lambda _: None) as at:
+            with self._at("reboot", job, lambda _: None) as at:
                 await at.step(steps.reboot(job))
         except _FailedError as failed:
             return failed.failure
-        except (ConfigError, EdgeError) as error:
-            return Failure(stage="reboot", cause=str(error), disk=holds("reboot"))
         return None
 
     @contextlib.contextmanager
-    def _at(self, job: Job, tell: Tell) -> Iterator[_Run]:
-        if missing := self._missing():
-            raise EdgeError("; ".join(missing))
+    def _at(self, stage: str, job: Job, tell: Tell) -> Iterator[_Run]:
+        """The job's folder while it runs; _FailedError of `stage` where it cannot begin."""
         tools = {name: self._find(name) for name in ("nix", "nixos_anywhere", "ssh")}
-        with job_folder(self._folder, job, self._limits, tools["ssh"]) as folder:
+        with contextlib.ExitStack() as stack:
+            try:
+                check(job)
+                if missing := self._missing():
+                    raise EdgeError("; ".join(missing))
+                folder = stack.enter_context(job_folder(self._folder, job, self._limits, tools["ssh"]))
+            except (ConfigError, EdgeError) as error:
+                raise _FailedError(Failure(stage=stage, cause=str(error), disk=holds(stage))) from None
             tools["ssh"] = str(folder / "bin/ssh")
             yield _Run(job, folder, tools, self._tools, self._limits, self._scripts, tell)
 
@@ -203,7 +203,11 @@ class _Run:
         )
         has_unit = await asyncio.to_thread(os.path.lexists, f"{built.closure}/{REPORT_UNIT}")
         _pass(facts.judge_report_unit(self.job, built, is_there=has_unit))
-        _pass(facts.judge_layout(self.job, await asyncio.to_thread(_read_layout, Path(built.disko))))
+        try:
+            layout = await asyncio.to_thread(_read_layout, Path(built.disko))
+        except OSError as error:
+            self._fail("build", f"{built.disko} cannot be read: {error.strerror}")
+        _pass(facts.judge_layout(self.job, layout))
         return built
 
     async def step(self, step: Step, judge: Judge | None = None) -> Reading:
@@ -212,15 +216,20 @@ class _Run:
         is_pinned = step.tool != "nix"
         environment = steps.environment(str(self._folder), self._tools, os.environ, is_pinned=is_pinned)
         argv = [self._programs[step.tool], *step.arguments]
-        with self._stdin(step) as stdin:
-            end = await supervise(
-                argv, environment, stdin, self._folder, self._bounds(step.phase), reading, self._tell
-            )
+        bounds = self._bounds(step.phase)
+        try:
+            with self._stdin(step) as stdin:
+                end = await supervise(argv, environment, stdin, self._folder, bounds, reading, self._tell)
+        except OSError as error:
+            self._fail(step.phase, f"{step.name} cannot be started: {error.strerror}")
         log.debug("step ended", host=self.job.host, step=step.name, code=end.code, by=end.by)
         _pass(verdict(step, self.job, reading, end))
         if judge:
             _pass(judge(self.job, reading))
         return reading
+
+    def _fail(self, phase: str, cause: str) -> NoReturn:
+        raise _FailedError(Failure(stage=phase, cause=cause, disk=holds(phase)))
 
     def _bounds(self, phase: str) -> Bounds:
         now = asyncio.get_running_loop().time()
@@ -249,8 +258,5 @@ def _pass(failure: Failure | None) -> None:
 
 
 def _read_layout(file: Path) -> str:
-    try:
-        with file.open("rb") as script:
-            return script.read(LAYOUT_MAX_BYTES).decode(errors="replace")
-    except OSError as error:
-        raise EdgeError(f"{file} cannot be read: {error.strerror}") from None
+    with file.open("rb") as script:
+        return script.read(LAYOUT_MAX_BYTES).decode(errors="replace")

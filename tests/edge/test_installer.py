@@ -11,7 +11,7 @@ import pytest
 from install_stage import DISK, Stage
 from install_values import GOLDEN
 
-from bootstrapd.errors import ConfigError, RefusedError
+from bootstrapd.errors import ConfigError, EdgeError, RefusedError
 from bootstrapd.policy.install import Built, Done, Failure, Progress
 from bootstrapd.policy.install_steps import MARK
 
@@ -176,15 +176,25 @@ async def test_a_loader_that_is_missing_after_success_is_found(stage: Stage) -> 
     assert result.cause == "The ESP on /mnt/boot has no boot loader (EFI/**/*.EFI)"
 
 
-async def test_a_gate_that_refuses_ends_the_run_before_its_phase(stage: Stage) -> None:
+@pytest.mark.parametrize("error", [RefusedError("the arm was taken back"), EdgeError("the journal is full")])
+async def test_a_gate_that_refuses_ends_the_run_before_its_phase(stage: Stage, error: Exception) -> None:
     async def gate(phase: str, _: Built | None) -> None:
         if phase == "preclean":
-            raise RefusedError("the arm was taken back")
+            raise error
 
-    with pytest.raises(RefusedError):
+    with pytest.raises(type(error)):
         await stage.installer().run(stage.job(), gate, stage.tell)
     assert not stage.called("wipefs")
     assert not list(stage.jobs.iterdir())
+
+
+async def test_a_layout_that_cannot_be_read_is_a_failed_build(stage: Stage) -> None:
+    stage.scene("nix", f"rm -f {stage.built.disko}\n")
+    result = failed(await run(stage))
+    assert (result.stage, result.cause) == (
+        "build",
+        f"{stage.built.disko} cannot be read: No such file or directory",
+    )
 
 
 async def test_unfit_names_start_nothing(stage: Stage) -> None:
