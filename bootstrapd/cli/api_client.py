@@ -84,7 +84,9 @@ class ApiClient:
                 elif line.startswith(b"event: lost"):
                     raise EdgeError(f"{self._name} sent events faster than they were read: ask again")
                 elif name == b"data":
-                    yield decode(value)
+                    with self._reading(200):
+                        found = decode(value)
+                    yield found
 
     def _ask(
         self, method: str, path: str, kind: type[T], body: bytes = b"", timeout_s: float | None = None

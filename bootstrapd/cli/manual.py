@@ -19,9 +19,9 @@ Exit codes: 0 done, 1 refused, 2 configuration, 3 environment, 70 a bug in boots
 Answers go to stdout, everything else to stderr. Tables are plain aligned text in a pipe; `--json`, on every
 list and show, is for programs.
 
-Every command but `probe` takes `--state DIR` (keep everything below DIR: hosts, images, journal, socket) and
-`--config FILE` (settings; default `/etc/bootstrapd/config.toml` where it exists), after its name. The variables
-`BOOTSTRAPD_STATE` and `BOOTSTRAPD_CONFIG` stand in for them.
+Every command but `probe` and `lifecycle` takes `--state DIR` (keep everything below DIR: hosts, images,
+journal, socket) and `--config FILE` (settings; default `/etc/bootstrapd/config.toml` where it exists), after
+its name. The variables `BOOTSTRAPD_STATE` and `BOOTSTRAPD_CONFIG` stand in for them.
 
 Those that only talk to the daemon (`status`, `hosts` but for `add` and `remove`, `machines` but for `adopt`,
 `events`, `watch`) take `--server URL` too, with `--token-file FILE`: they ask the daemon there, where `[api]

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from bootstrapd.cli import api_client
-from bootstrapd.cli.api_client import ApiClient, NotRunningError
+from bootstrapd.cli.api_client import ApiClient, NotRunningError, Remote
 from bootstrapd.errors import BootstrapdError, ConfigError, EdgeError, RefusedError
-from bootstrapd.model.view import StatusView
+from bootstrapd.model.view import EventView, StatusView
 
-from .conftest import DEADLINE_S
+from .conftest import DEADLINE_S, Run
 
 Answering = Callable[[bytes], ApiClient]
 
@@ -110,3 +110,110 @@ def test_a_path_too_long_for_a_socket_is_no_traceback(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["a/b", "..", "a b", "a?b", "\n", "ä", "\udcff"])
 def test_whatever_is_typed_stays_one_segment(text: str) -> None:
     assert not set(api_client.segment(text)) & set("/? \n")
+
+
+# Streams
+
+
+def stream(*lines: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b"".join(lines)
+
+
+VIEW = b'data: {"event":{"event":"LocalBoot","id":"1","machine":"m","at":1.0}}\n'
+
+
+def heard(client: ApiClient) -> list[EventView | None]:
+    return list(client.stream("/v1/events", EventView, {"since": "0"}))
+
+
+def test_a_stream_is_its_events_and_its_beats(answering: Answering) -> None:
+    told = heard(answering(stream(b": listening\n\n", b"id: 1\nevent: LocalBoot\n", VIEW, b"\n", b":\n\n")))
+    assert [view and view.event.id for view in told] == [None, "1", None]
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "words"),
+    [
+        (stream(VIEW, b"event: lost\ndata: {}\n\n"), EdgeError, "faster than they were read"),
+        (stream(b"data: {}\n"), EdgeError, "same version"),
+        (stream(b"data: nonsense\n"), EdgeError, "same version"),
+        (http(503, FAILURE), EdgeError, "no"),
+        (http(400, FAILURE), ConfigError, "a\nb"),
+        (http(404, FAILURE), BootstrapdError, "no"),
+        (b"", EdgeError, "has not answered"),
+    ],
+)
+def test_each_failure_of_a_stream(
+    answering: Answering,
+    answer: bytes,
+    kind: type[BootstrapdError],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(api_client, "QUIET_S", 0.2)
+    with pytest.raises(kind, match=words):
+        heard(answering(answer))
+
+
+# Elsewhere
+
+
+def test_a_remote_daemon_is_asked_with_the_token() -> None:
+    got: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with listener.accept()[0] as peer:
+                got.append(peer.recv(65536))
+                peer.sendall(http(404, FAILURE))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        assert ApiClient(Remote(url, "t0ken")).get("/v1/hosts/x", StatusView) is None
+        thread.join(DEADLINE_S)
+    assert b"\r\nAuthorization: Bearer t0ken\r\n" in got[0]
+
+
+def test_a_remote_daemon_that_is_not_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(NotRunningError, match=r"\[api\] listen"):
+        ApiClient(Remote(f"http://127.0.0.1:{port}", "t")).get("/v1/status", StatusView)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_not_let_in_is_the_operators_to_mend(answering: Answering, status: int) -> None:
+    with pytest.raises(ConfigError, match=r"not let in: no .*--token-file"):
+        answering(http(status, FAILURE)).get("/v1/status", StatusView)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "ftp://x",
+        "http://",
+        "127.0.0.1:8470",
+        "http://a:b@c",
+        "http://x:99999",
+        "http://x/v1",
+        "http://x?y",
+        "http://[::1",
+    ],
+)
+def test_a_url_that_is_none(run: Run, url: str) -> None:
+    said = run("hosts", "list", "--server", url)
+    assert said.code == 2
+    assert "expected a URL such as" in said.err
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [("", "needs a token"), ("two\nlines", "not one line"), ("tökén", "not one line")]
+)
+def test_a_token_file_that_is_none(run: Run, tmp_path: Path, content: str, words: str) -> None:
+    file = tmp_path / "token"
+    file.write_text(content)
+    said = run("hosts", "list", "--server", "http://127.0.0.1:1", "--token-file", str(file))
+    assert said.code == 2
+    assert words in said.err

@@ -12,7 +12,7 @@ import pytest
 from api_serving import DEADLINE_S, MAC, FakeCore, Rig, serving
 
 from bootstrapd.edge import feed as feed_module
-from bootstrapd.edge.api import MAX_SUBSCRIBERS
+from bootstrapd.edge.api import MAX_SUBSCRIBERS, ApiServer
 from bootstrapd.model import BootAsked, Door, LocalBoot, Stage, State, TokenIssued, Transition
 
 
@@ -94,4 +94,4 @@ async def test_quiet_streams_beat_so_that_dead_listeners_are_found() -> None:
 
 def test_publishing_to_nobody_costs_nothing() -> None:
     asked = BootAsked(id="1", machine=MAC.hex, at=1.0, mac=MAC, door=Door.DHCP, stage=Stage.FIRMWARE)
-    feed_module.Feed(Counter(), max_subscribers=1).publish(Transition(asked, None, State.SEEN))
+    ApiServer(Path("unused"), None, Counter()).publish(Transition(asked, None, State.SEEN))  # type: ignore[arg-type]
