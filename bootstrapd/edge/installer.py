@@ -130,13 +130,16 @@ class Installer:
         with contextlib.ExitStack() as stack:
             try:
                 check(job)
-                if missing := self._missing():
-                    raise EdgeError("; ".join(missing))
+                self._need_tools()
                 folder = stack.enter_context(job_folder(self._folder, job, self._limits, tools["ssh"]))
             except (ConfigError, EdgeError) as error:
                 raise _FailedError(Failure(stage=stage, cause=str(error), disk=holds(stage))) from None
             tools["ssh"] = str(folder / "bin/ssh")
             yield _Run(job, folder, tools, self._tools, self._limits, self._scripts, tell)
+
+    def _need_tools(self) -> None:
+        if missing := self._missing():
+            raise EdgeError("; ".join(missing))
 
     def _missing(self) -> list[str]:
         return [
