@@ -67,7 +67,7 @@ class Network:
         old = self.world
         new = World(old.appliance.setup, now=old.now + 3)
         for transition in old.told:
-            new.appliance.registry.apply(event_decoder.decode(encode(transition.event)))
+            new.appliance.registry.apply(event_decoder().decode(encode(transition.event)))
         new.told = list(old.told)
         new.appliance._record = new.told.append
         new.appliance.chance = old.appliance.chance

@@ -28,6 +28,8 @@ from bootstrapd.model.view import EventView, Explained, HostView, ImageView, Mac
 from bootstrapd.policy import views
 from bootstrapd.policy.machine import Machine
 
+Past = Callable[[float, Callable[[AnyEvent], bool], int], Awaitable[list[AnyEvent]]]
+
 
 class Operator:
     """Reads are from memory; what changes something returns once it is durable."""
@@ -44,7 +46,7 @@ class Operator:
         status: Callable[[], StatusView],
         arming: Arming,
         installs: Installs,
-        read_journal: Callable[[float], Awaitable[list[AnyEvent]]],
+        read_past: Past,
     ) -> None:
         self._appliance = appliance
         self._writer = writer
@@ -56,7 +58,7 @@ class Operator:
         self.status = status
         self._arming = arming
         self._installs = installs
-        self._read_journal = read_journal
+        self._read_past = read_past
 
     async def reload(self) -> list[str]:
         """Read hosts and images again, now; the mistakes found."""
@@ -134,12 +136,15 @@ class Operator:
 
     async def past(self, since: float, host: str, limit: int) -> list[EventView]:
         """What the journal has from `since` on, of one host or all (""): the newest `limit`, oldest first."""
-        told = [
-            EventView(event=event, host=self.host_of(event.machine) or getattr(event, "host", ""))
-            for event in await self._read_journal(since)
-            if not isinstance(event, TokenIssued)
-        ]
-        return [view for view in told if not host or view.host == host][-limit:]
+
+        def is_wanted(event: AnyEvent) -> bool:
+            return not isinstance(event, TokenIssued) and host in {"", self._whose(event)}
+
+        events = await self._read_past(since, is_wanted, limit)
+        return [EventView(event=event, host=self._whose(event)) for event in events]
+
+    def _whose(self, event: AnyEvent) -> str:
+        return self.host_of(event.machine) or str(getattr(event, "host", ""))
 
     def host_of(self, machine: str) -> str:
         """The name of the host that the machine is, or ""."""

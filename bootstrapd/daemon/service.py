@@ -13,7 +13,9 @@ import os
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from typing import Final
 
 import structlog
@@ -43,6 +45,7 @@ log = structlog.get_logger("bootstrapd")
 
 TICK_S: Final = 5.0
 SNAPSHOT_EVENTS: Final = 50_000
+PAST_EVENTS: Final = 200_000  # so far a question about the past looks back: a second
 HTTP_PORT: Final = 80
 
 
@@ -120,7 +123,7 @@ class Daemon:
             status=self.status,
             arming=self._fleet.arming,
             installs=self._fleet.installs,
-            read_journal=self._read_journal,
+            read_past=self._past,
         )
 
     def _commands(self, operator: Operator) -> Commands:
@@ -273,10 +276,16 @@ class Daemon:
     def _snapshot(self) -> None:
         self._journal.snapshot(encode(self.appliance.registry.snapshot()))
 
-    async def _read_journal(self, since: float) -> list[AnyEvent]:
-        """What the journal has from then on."""
+    async def _past(self, since: float, wanted: Callable[[AnyEvent], bool], limit: int) -> list[AnyEvent]:
+        """The newest `limit` of the journal's events that are wanted, from `since` on, oldest first."""
         await self._recorder.durable()
-        return await asyncio.to_thread(lambda: [e for e in self._journal.events() if e.at >= since])
+
+        def read() -> list[AnyEvent]:
+            newest_first = islice(self._journal.latest(since), PAST_EVENTS)
+            found = islice((event for event in newest_first if wanted(event)), limit)
+            return list(found)[::-1]
+
+        return await asyncio.to_thread(read)
 
     def _server_for(self, address: str) -> str:
         """Our base URL, for a machine at this address: ours on the link that it is on."""

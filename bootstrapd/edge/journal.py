@@ -95,6 +95,10 @@ class Journal:
         """Every event, in order; DamagedError at the first that cannot be read, or where some were removed."""
         return journal_file.read(self.path)
 
+    def latest(self, since: float) -> Iterator[AnyEvent]:
+        """The events on disk from `since` (Unix seconds) on, the newest first."""
+        return journal_file.latest(self.path, since)
+
     def replay(self) -> tuple[bytes | None, Iterator[AnyEvent]]:
         """The latest snapshot, and the events after it; (None, every event) where there is none.
 

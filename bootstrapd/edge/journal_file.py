@@ -14,6 +14,7 @@ import sqlite3
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Final, get_args
 
@@ -47,6 +48,9 @@ INSERT INTO events (id, machine, machine_seq, at, crc, body)
 VALUES (?1, ?2, (SELECT COALESCE(MAX(machine_seq), 0) + 1 FROM events WHERE machine = ?2), ?3, ?4, ?5)
 ON CONFLICT (id) DO NOTHING
 """
+
+IN_ORDER: Final = "WHERE seq > ? ORDER BY seq LIMIT ?"
+NEWEST_FIRST: Final = "ORDER BY seq DESC"
 
 Row = tuple[str, str, float, int, bytes]
 
@@ -139,7 +143,15 @@ def read_from_snapshot(path: Path) -> tuple[bytes | None, Iterator[AnyEvent]]:
 def page(path: Path, after: int, limit: int) -> list[tuple[int, AnyEvent]]:
     """At most `limit` events after number `after`, with their numbers. It is not checked where they begin."""
     with _reading(path) as db:
-        return [] if db is None else list(_decoded(path, db, after, limit))
+        return [] if db is None else list(_decoded(path, db, IN_ORDER, (after, limit)))
+
+
+def latest(path: Path, since: float) -> Iterator[AnyEvent]:
+    """The events from `since` (Unix seconds) on, the newest first."""
+    with _reading(path) as db:
+        if db is not None:
+            newest_first = (event for _, event in _decoded(path, db, NEWEST_FIRST, ()))
+            yield from takewhile(lambda event: event.at >= since, newest_first)
 
 
 def number_of(path: Path, event_id: str) -> int:
@@ -223,17 +235,18 @@ def _events(path: Path, db: sqlite3.Connection, after: int) -> Iterator[tuple[in
     if (last := journal_keep.last_event(db)) < max(known, after):
         raise damaged(path, f"event {last + 1} and those after it are missing")
     expected = after + 1
-    for seq, event in _decoded(path, db, after, -1):
+    for seq, event in _decoded(path, db, IN_ORDER, (after, -1)):
         if seq != expected:
             raise damaged(path, f"event {expected} is missing")
         yield seq, event
         expected = seq + 1
 
 
-def _decoded(path: Path, db: sqlite3.Connection, after: int, limit: int) -> Iterator[tuple[int, AnyEvent]]:
-    decode, crc32 = event_decoder.decode, zlib.crc32
-    select = "SELECT seq, crc, body FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
-    for seq, crc, body in db.execute(select, (after, limit)):
+def _decoded(
+    path: Path, db: sqlite3.Connection, select: str, values: tuple[float, ...]
+) -> Iterator[tuple[int, AnyEvent]]:
+    decode, crc32 = event_decoder().decode, zlib.crc32
+    for seq, crc, body in db.execute(f"SELECT seq, crc, body FROM events {select}", values):  # noqa: S608 - ours
         if type(body) is not bytes or crc32(body) != crc:
             raise damaged(path, f"event {seq} fails its checksum")
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -71,27 +72,30 @@ def written(kind: type[T]) -> msgspec.json.Decoder[T]:
     return msgspec.json.Decoder(kind, dec_hook=_as_written)
 
 
-event_decoder: Final[msgspec.json.Decoder[AnyEvent]] = msgspec.json.Decoder(AnyEvent, dec_hook=_as_written)
+@cache
+def event_decoder() -> msgspec.json.Decoder[AnyEvent]:
+    """Made when first wanted, as the ones below: a command that lists hosts reads no event."""
+    return msgspec.json.Decoder(AnyEvent, dec_hook=_as_written)
 
 
-_REGISTRATION: Final = decoder(Registration)
-_REPORT: Final = decoder(Report)
-_WAITING_ARM: Final = decoder(WaitingArm)
+@cache
+def _registrations() -> msgspec.json.Decoder[Registration]:
+    return decoder(Registration)
 
 
 def read_registration(body: bytes) -> Registration:
     """The body of `POST /v1/register`; WireError says what is wrong with it and where."""
-    return _read(_REGISTRATION, body, "registration")
+    return _read(_registrations(), body, "registration")
 
 
 def read_report(body: bytes) -> Report:
     """The body of `POST /v1/report`; WireError says what is wrong with it and where."""
-    return _read(_REPORT, body, "report")
+    return _read(decoder(Report), body, "report")
 
 
 def read_waiting_arm(body: bytes) -> WaitingArm:
     """The content of an arm's file; WireError says what is wrong with it and where."""
-    return _read(_WAITING_ARM, body, "arm")
+    return _read(decoder(WaitingArm), body, "arm")
 
 
 def _read(kind: msgspec.json.Decoder[T], body: bytes, what: str) -> T:

@@ -252,7 +252,7 @@ def test_replay_from_the_journal_ends_where_live_ended(events: list[AnyEvent]) -
     for event in events:
         live.apply(event)
     for line in [encode(event) for event in events]:
-        replayed.apply(event_decoder.decode(line))
+        replayed.apply(event_decoder().decode(line))
     assert snapshot(live) == snapshot(replayed)
 
 
