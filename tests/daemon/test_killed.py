@@ -1,0 +1,132 @@
+"""kill -9 of the appliance at random moments of a four-machine install: the real journal, the real installer.
+
+`BOOTSTRAPD_KILLS` says how many kills (a few without it), `BOOTSTRAPD_SEED` repeats the moments of a run.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import killed_judge as judge
+import pytest
+from killed_rack import Rack
+from nats_stream import everything, in_order_and_once, running
+
+from bootstrapd.edge import journal_file
+from bootstrapd.model import Armed, EraseStarted, Failed, Reported
+from bootstrapd.wire.envelope import PRIVATE
+
+KILLS: Final = int(os.environ.get("BOOTSTRAPD_KILLS", "6"))
+SEED: Final = int(os.environ.get("BOOTSTRAPD_SEED", "0")) or random.randrange(1, 10**9)
+KILLS_A_ROUND: Final = 4
+POWER_CUTS: Final = 0.15  # how often a machine loses its power with the appliance
+DEAF: Final = 0.1  # how often a tool hears no TERM
+ROUNDS_MAX: Final = KILLS * 3
+
+
+@pytest.fixture
+def rack(tmp_path: Path) -> Iterator[Rack]:
+    rack = Rack(tmp_path)
+    try:
+        rack.start()
+        yield rack
+    finally:
+        rack.close()
+
+
+class Killer(threading.Thread):
+    """Kills and starts the appliance at moments that the dice say, until it is called off."""
+
+    def __init__(self, rack: Rack, dice: random.Random, usual_s: float, kills: int) -> None:
+        super().__init__(daemon=True)
+        self.moments: Counter[str] = Counter()
+        self._rack = rack
+        self._dice = dice
+        self._usual_s = usual_s
+        self._kills = kills
+        self._called_off = threading.Event()
+
+    def run(self) -> None:
+        for _ in range(self._kills):
+            if self._called_off.wait(self._dice.uniform(0, self._usual_s)):
+                return
+            self.moments[self._moment()] += 1
+            self._rack.kill()
+            if self._dice.random() < POWER_CUTS:
+                self._dice.choice(self._rack.machines).switch()
+            self._rack.start()
+
+    def call_off(self) -> int:
+        """How many kills there were."""
+        self._called_off.set()
+        self.join()
+        return self.moments.total()
+
+    def _moment(self) -> str:
+        """What most of the machines were at; "starting" where there was no appliance to ask."""
+        found = Counter(host["phase"] or host["state"] for host in self._rack.hosts())
+        return " ".join(sorted(found)) or "starting"
+
+
+def arm_all(rack: Rack) -> None:
+    for machine in rack.machines:
+        rack.arm(machine)
+        if machine.state == "off":
+            machine.switch()
+
+
+async def test_kill_9_at_random_moments_of_an_install(rack: Rack) -> None:
+    sys.stdout.write(f"\nBOOTSTRAPD_SEED={SEED} BOOTSTRAPD_KILLS={KILLS}\n")
+    dice = random.Random(SEED)
+    began = time.monotonic()
+    arm_all(rack)
+    rack.until_rest()
+    usual_s = time.monotonic() - began
+    assert judge.everything(rack) == []
+    kills, rounds, moments = 0, 0, Counter[str]()
+    while kills < KILLS and rounds < ROUNDS_MAX:
+        rounds += 1
+        if dice.random() < DEAF:
+            dice.choice(rack.machines).write("deaf", "")
+        killer = Killer(rack, dice, usual_s, min(KILLS - kills, dice.randint(1, KILLS_A_ROUND)))
+        killer.start()
+        arm_all(rack)
+        rack.until_rest()
+        kills += killer.call_off()
+        rack.until_rest()
+        moments += killer.moments
+        assert judge.everything(rack) == [], f"seed {SEED}, round {rounds}, {kills} kills"
+    tell(rack, kills, rounds, moments, time.monotonic() - began)
+    assert kills == KILLS
+    await the_stream_is_the_journal(rack)
+
+
+def tell(rack: Rack, kills: int, rounds: int, moments: Counter[str], took_s: float) -> None:
+    story = judge.read(rack)
+    count = Counter(type(event) for event in story.events)
+    lines = (
+        f"{kills} kills in {rounds} rounds, {took_s:.0f} s, {len(story.events)} events",
+        f"{count[Armed]} arms, {count[EraseStarted]} erases, {count[Reported]} reports, {count[Failed]} failures",
+        f"{len(rack.acknowledged)} acknowledgements",
+        f"killed while: {dict(moments.most_common(12))}",
+    )
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+async def the_stream_is_the_journal(rack: Rack) -> None:
+    """Each published event once, each machine's in order; and nothing of the appliance is left."""
+    rack.until(lambda: rack.api("/v1/status")[1]["nats"]["lag"] == 0)
+    assert rack.stop() == 0
+    assert rack.left() == {}
+    events = journal_file.read(rack.state / "journal.db")
+    async with running(rack.state / "nats", "killed") as server:
+        published = await everything(server)
+    in_order_and_once(published, [event.id for event in events if not isinstance(event, PRIVATE)])
