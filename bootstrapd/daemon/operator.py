@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -28,6 +29,7 @@ from bootstrapd.model.view import EventView, Explained, HostView, ImageView, Mac
 from bootstrapd.policy import views
 from bootstrapd.policy.machine import Machine
 
+View = TypeVar("View", HostView, MachineView)
 Past = Callable[[float, Callable[[AnyEvent], bool], int], Awaitable[list[AnyEvent]]]
 
 
@@ -179,13 +181,15 @@ class Operator:
         registry, book = self._appliance.registry, self._appliance.setup.book
         seen = registry.by_host.get(host.name)
         view = views.of_host(host, seen, book.profiles[host.profile], registry.arms.get(host.name))
-        waits = self._installs.why(seen) if seen else ""
-        return replace(view, why=f"{view.why}; {waits}" if view.failure else waits) if waits else view
+        return self._with_what_it_waits_for(view, seen) if seen else view
 
     def _view(self, machine: Machine) -> MachineView:
         view = views.of_machine(machine, self._appliance.setup, self._appliance.registry.arms.get(machine.host))
+        return self._with_what_it_waits_for(view, machine)
+
+    def _with_what_it_waits_for(self, view: View, machine: Machine) -> View:
         waits = self._installs.why(machine)
-        return replace(view, why=f"{view.why}; {waits}" if view.failure else waits) if waits else view
+        return replace(view, why="; ".join(filter(None, (machine.why, waits)))) if waits else view
 
     def _find(self, key: str) -> Machine | None:
         machine = self._appliance.registry.machines.get(key)

@@ -145,9 +145,10 @@ class Daemon:
         found += self._fleet.problems()
         if not self._doors.addresses:
             found.append("no link is served yet: none of the chosen interfaces is up with an IPv4 address")
-        if self._journal.problem:
-            found.append(self._journal.problem)
-        return found
+        nats = self._fleet.nats()
+        if nats is not None and nats.problem:
+            found.append(f"{nats.lag} events wait for NATS: {nats.problem}")
+        return [*found, *filter(None, (self._journal.problem, self._journal.crowded))]
 
     def _is_ready(self) -> bool:
         """Machines are answered, and what happens is kept. A mistake in a host's file changes neither."""

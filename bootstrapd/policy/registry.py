@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bootstrapd.model import AnyEvent, Event, Mac, Transition
 from bootstrapd.policy import lifecycle
@@ -108,6 +109,11 @@ class Registry:
                 token.expires = min(token.expires, now + TOKEN_LIFE_S)
             if machine.boot is not None:
                 machine.boot.last = min(machine.boot.last, now)
+            if machine.failure is not None:
+                retry_at = min(machine.failure.retry_at, now + lifecycle.RETRY_AFTER_S[-1])
+                machine.failure = replace(machine.failure, retry_at=retry_at)
+        for arm in self.arms.values():
+            arm.erases = [min(at, now) for at in arm.erases]
 
     def token(self, secret: str) -> tuple[Machine, Token] | None:
         """The token with this secret, live or not, and whose it is."""

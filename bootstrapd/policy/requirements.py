@@ -43,12 +43,11 @@ def _memory(hardware: Hardware, requires: Requires, who: str) -> Iterator[str]:
 
 def _disks(hardware: Hardware, requires: Requires, _who: str) -> Iterator[str]:
     disks = candidates(hardware)
-    found = words.listed(map(words.disk, disks))
     for wanted in dict.fromkeys(_unmet(requires.disks, disks)):
         further = "further " if any(_is_enough(disk, wanted) for disk in disks) else ""
         kind = f"{wanted.type} " if wanted.type else ""
         least = f" of at least {disk_words(wanted.size_bytes)}" if wanted.size_bytes else ""
-        yield f"no {further}{kind}disk{least}, found {found}"
+        yield f"no {further}{kind}disk{least}, found {words.listed(map(words.disk, disks))}"
 
 
 def _unmet(wanted: tuple[RequiredDisk, ...], disks: tuple[Disk, ...]) -> list[RequiredDisk]:

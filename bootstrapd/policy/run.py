@@ -27,6 +27,7 @@ from bootstrapd.model import (
     Rejected,
     Reported,
     Retried,
+    State,
 )
 from bootstrapd.policy.arm import Arm, identities
 from bootstrapd.policy.machine import Machine, mark
@@ -46,6 +47,9 @@ def _armed(registry: Registry, _: None, event: Armed) -> None:
 
 def _disarmed(registry: Registry, _: None, event: Disarmed) -> None:
     _end_arm(registry, event.host, event.arm)
+    machine = registry.by_host.get(event.host)
+    if machine is not None and machine.state is State.LIVE:
+        machine.why = f"the consent to install it is over: {event.reason}"
 
 
 def _end_arm(registry: Registry, host: str, arm: str) -> None:
