@@ -191,7 +191,8 @@ def well_ended(hosts: list[dict[str, Any]], rack: Rack) -> list[str]:
 
 
 def everything(rack: Rack) -> list[str]:
-    """All of the above, of an appliance at rest."""
+    """All of the above, of an appliance at rest, once what it told last is on disk too."""
+    rack.until(lambda: as_shown(read(rack), rack.hosts()) == [])
     hosts = rack.hosts()
     story = read(rack)
     return [

@@ -287,10 +287,14 @@ class Rack:
         self.process.kill()
         self.process.wait()
 
+    def ask_to_stop(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+
     def stop(self) -> int:
         """Ends it as an operator does; its exit code."""
         assert self.process is not None
-        self.process.send_signal(signal.SIGTERM)
+        self.ask_to_stop()
         return self.process.wait(PATIENCE_S)
 
     def api(self, path: str, method: str = "GET", body: object = None) -> tuple[int, Any]:
