@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bootstrapd.model.view import HostView
 
 BY_ENROLLING: Final = "hosts add"
+NO_ARM: Final = "Do not consent to its install: `hosts arm` does, later."
 
 
 @click.command()
@@ -113,7 +114,14 @@ def retry(site: Site, name: str, *, as_json: bool) -> None:
     out.say(f"now: {host.why or host_words.STANDING[host.state]}")
 
 
-def arm_once(site: Site, daemon: ApiClient | None, host: Host) -> str:
+def consent(site: Site, daemon: ApiClient | None, host: Host, *, no_arm: bool) -> str:
+    """Arms a host that was just declared, unless that is not wanted; the sentence that says which."""
+    if no_arm:
+        return f"it is not armed: nothing erases its disks until `bootstrapd hosts arm {host.name}`"
+    return _arm_once(site, daemon, host)
+
+
+def _arm_once(site: Site, daemon: ApiClient | None, host: Host) -> str:
     """The consent that enrolling is (DESIGN.md, Safety 2), and the sentence that says what it means."""
     from bootstrapd.cli import folder
 

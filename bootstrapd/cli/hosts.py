@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from bootstrapd.cli.host_acts import abort, arm, disarm, retry
+from bootstrapd.cli.host_acts import NO_ARM, abort, arm, disarm, retry
 from bootstrapd.cli.site import Site, json_option, with_server, with_site
 from bootstrapd.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bootstrapd.cli.api_client import ApiClient
     from bootstrapd.model import Host, Mac
     from bootstrapd.model.view import HostView, MachineView
+    from bootstrapd.policy.arm import Arm
 
 
 SERIAL: Final = (
@@ -40,7 +44,7 @@ def hosts() -> None:
 @click.option("--uuid", default="", metavar="UUID", help="Its SMBIOS UUID.")
 @click.option("--serial", default="", metavar="SERIAL", help=SERIAL)
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A word of your own; repeatable.")
-@click.option("--no-arm", is_flag=True, help="Do not consent to its install: `hosts arm` does, later.")
+@click.option("--no-arm", is_flag=True, help=NO_ARM)
 @with_site
 def add(
     site: Site,
@@ -62,7 +66,7 @@ def add(
     bootstrapd hosts add 52:54:00:aa:bb:01 --name node-1 --profile minimal
     """
     from bootstrapd.cli import folder, out
-    from bootstrapd.cli.host_acts import arm_once
+    from bootstrapd.cli.host_acts import consent
     from bootstrapd.model import Host
 
     wanted = Host(
@@ -76,10 +80,7 @@ def add(
     host = folder.declare(site, wanted)
     out.say(f"{host.name} is declared in {host.source}")
     daemon = folder.take_up(site)
-    if no_arm:
-        out.say(f"it is not armed: nothing erases its disks until `bootstrapd hosts arm {host.name}`")
-    else:
-        out.say(arm_once(site, daemon, host))
+    out.say(consent(site, daemon, host, no_arm=no_arm))
     out.say(_next_step(daemon, host))
 
 
@@ -89,6 +90,8 @@ def add(
 @with_site
 def list_(site: Site, *, as_json: bool) -> None:
     """List the hosts; with a daemon running, also the state of their machines.
+
+    ARMED: somebody has consented that its next install erases its disks.
 
     \b
     bootstrapd hosts list --json
@@ -100,8 +103,11 @@ def list_(site: Site, *, as_json: bool) -> None:
         out.as_json(known)
         return
     out.table(
-        ("HOST", "PROFILE", "STATE", "MACS", "LAST SEEN"),
-        ((h.name, h.profile, h.state or "", " ".join(h.macs), _last_seen(h)) for h in known),
+        ("HOST", "PROFILE", "STATE", "ARMED", "MACS", "LAST SEEN"),
+        (
+            (h.name, h.profile, h.state or "", "yes" if h.arm else "", " ".join(h.macs), _last_seen(h))
+            for h in known
+        ),
         empty="no host is declared: bootstrapd hosts add MAC --name NAME --profile minimal",
     )
 
@@ -209,7 +215,22 @@ def _views(site: Site) -> list[HostView]:
     from bootstrapd.cli import folder
     from bootstrapd.policy.views import of_host
 
-    return [of_host(host, None) for _, host in sorted(folder.read_book(site).hosts.items())]
+    waiting = {arm.host: arm for arm in _waiting_arms(site)}
+    hosts = sorted(folder.read_book(site).hosts.items())
+    return [of_host(host, None, arm=waiting.get(name)) for name, host in hosts]
+
+
+def _waiting_arms(site: Site) -> Iterator[Arm]:
+    """What was armed while no daemon ran, as far as this user may see it."""
+    from bootstrapd.cli import out
+    from bootstrapd.edge import arms
+    from bootstrapd.policy.arm import Arm
+
+    def unreadable(file: Path, error: Exception) -> None:
+        out.note(f"whether {file.stem} is armed is not known: {error}")
+
+    for armed in arms.waiting(site.config.paths.arms_folder, unreadable):
+        yield Arm(id=armed.arm, host=armed.host, at=armed.at, by=armed.by)
 
 
 def _find(site: Site, name: str) -> HostView:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bootstrapd.cli.host_acts import NO_ARM
 from bootstrapd.cli.site import Site, json_option, with_server, with_site
 from bootstrapd.errors import ConfigError, RefusedError
 
@@ -83,9 +84,15 @@ def show(site: Site, machine: str, *, as_json: bool) -> None:
 @click.option("--ready", is_flag=True, help="It runs its system already: boot its own disk from now on.")
 @click.option("--enrol", is_flag=True, help="Declare the host in the same step; needs --profile.")
 @click.option("--profile", metavar="PROFILE", help="With --enrol: the new host's profile.")
+@click.option("--no-arm", is_flag=True, help=f"With --enrol: {NO_ARM[0].lower()}{NO_ARM[1:]}")
 @with_site
-def adopt(site: Site, machine: str, host: str, profile: str | None, *, ready: bool, enrol: bool) -> None:
+def adopt(
+    site: Site, machine: str, host: str, profile: str | None, *, ready: bool, enrol: bool, no_arm: bool
+) -> None:
     """Say that MACHINE (its id or a MAC) is a host; a new MAC goes into the host's file.
+
+    With --enrol and without --ready this is, as `hosts add` is, also the consent to erase its disks, once, at
+    its next netboot.
 
     \b
     bootstrapd machines adopt 52:54:00:aa:bb:01 --host node-1 --ready
@@ -93,14 +100,18 @@ def adopt(site: Site, machine: str, host: str, profile: str | None, *, ready: bo
     """
     from bootstrapd.cli import folder, out
     from bootstrapd.cli.api_client import segment
+    from bootstrapd.cli.host_acts import consent
     from bootstrapd.model import Host, State
     from bootstrapd.model.view import Adoption, MachineView
 
     if enrol != (profile is not None):
         raise ConfigError("--enrol and --profile PROFILE go together: both to declare a new host, else neither")
+    if no_arm and not enrol:
+        raise ConfigError("--no-arm goes with --enrol: nothing else here consents to an install")
     api = site.api
+    declared = None
     if profile is not None:
-        folder.declare(site, Host(name=host, profile=profile, macs=_macs(api, machine)))
+        declared = folder.declare(site, Host(name=host, profile=profile, macs=_macs(api, machine)))
         folder.take_up(site)
     route = f"/v1/machines/{segment(machine)}/adopt"
     adopted = api.post(route, MachineView, Adoption(host=host, ready=ready))
@@ -108,6 +119,8 @@ def adopt(site: Site, machine: str, host: str, profile: str | None, *, ready: bo
         raise _gone(machine)
     then = "boots its own disk" if adopted.state is State.READY else "boots its profile's image"
     out.say(f"{adopted.id} is {host} now; at its next power-on it {then}")
+    if declared is not None and not ready:
+        out.say(consent(site, api, declared, no_arm=no_arm))
 
 
 @machines.command()

@@ -141,7 +141,7 @@ class Fleet:
     async def _take_arms(self) -> None:
         """Arms that `hosts add` left while no appliance ran: journalled, then removed."""
         known = {arm.id for arm in self._appliance.registry.arms.values()}
-        for waiting in arms.waiting(self._paths.arms_folder):
+        for waiting in arms.waiting(self._paths.arms_folder, _unreadable):
             if waiting.host not in self._appliance.setup.book.hosts:
                 continue
             if waiting.arm not in known:
@@ -155,6 +155,10 @@ class Fleet:
         hosts, state = self._paths.hosts_folder, self._paths.state_folder
         folder = staging.place(hosts, host.name, disks, state / "staging")
         return profile.flake or folder
+
+
+def _unreadable(file: Path, error: Exception) -> None:
+    log.warning("an arm that cannot be read arms nobody", file=str(file), mistake=str(error))
 
 
 def _login(nats: NatsSettings) -> Login:

@@ -7,27 +7,24 @@ and only then removes the file, so that neither a crash loses a consent nor a fi
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-
-import structlog
 
 from bootstrapd.edge.folders import make_folder
 from bootstrapd.errors import EdgeError, WireError
 from bootstrapd.model import Armed, WaitingArm, encode, read_waiting_arm
 
-log = structlog.get_logger(__name__)
 
-
-def waiting(folder: Path) -> list[Armed]:
-    """The arms that wait, as drafts of their events; a file that cannot be read arms nobody and is said."""
+def waiting(folder: Path, unreadable: Callable[[Path, Exception], None]) -> list[Armed]:
+    """The arms that wait, as drafts of their events; one that is `unreadable` is said, and arms nobody."""
     found = []
     for path in sorted(folder.glob("*.json")):
         try:
             said = read_waiting_arm(path.read_bytes())
         except (OSError, WireError) as error:
-            log.warning("an arm that cannot be read arms nobody", file=str(path), mistake=str(error))
+            unreadable(path, error)
             continue
-        found.append(Armed(id="", at=0.0, machine="", host=path.stem, arm=said.arm, by=said.by))
+        found.append(Armed(id="", at=said.at, machine="", host=path.stem, arm=said.arm, by=said.by))
     return found
 
 

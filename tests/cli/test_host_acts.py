@@ -156,7 +156,43 @@ def test_add_without_a_daemon_leaves_the_arm_for_it(run: Run, state: Path, profi
     left = decoder(WaitingArm).decode(file.read_bytes())
     assert (left.by, before <= left.at <= time.time(), len(left.arm)) == ("hosts add", True, 32)
     assert (stat.S_IMODE(file.stat().st_mode), stat.S_IMODE(file.parent.stat().st_mode)) == (0o600, 0o750)
-    assert [arm.host for arm in arms.waiting(state / "arms")] == ["node-1"]
+    assert [arm.host for arm in arms.waiting(state / "arms", lambda *_: None)] == ["node-1"]
+
+
+def test_list_shows_who_is_armed(run: Run, profile: Path) -> None:
+    """Without a daemon, what waits for one counts."""
+    assert profile.exists()
+    run(*ADD)
+    run("hosts", "add", "--name", "node-2", "--profile", "disky", "--no-arm")
+    rows = [line.split()[:4] for line in run("hosts", "list").out.splitlines()]
+    assert rows == [
+        ["HOST", "PROFILE", "STATE", "ARMED"],
+        ["node-1", "disky", "-", "yes"],
+        ["node-2", "disky", "-", "-"],
+    ]
+    armed, other = json.loads(run("hosts", "list", "--json").out)
+    assert (armed["arm"]["by"], other["arm"]) == ("hosts add", None)
+    assert time.time() - armed["arm"]["at"] < 600
+
+
+def test_an_arm_that_cannot_be_read_is_said_and_stays_out_of_the_pipe(
+    run: Run, state: Path, profile: Path
+) -> None:
+    assert profile.exists()
+    run(*ADD)
+    (state / "arms/node-1.json").write_text("{")
+    said = run("hosts", "list", "--json")
+    assert json.loads(said.out)[0]["arm"] is None
+    assert "whether node-1 is armed is not known" in said.err
+
+
+def test_list_of_a_daemon_fits_80_columns(run: Run, armable: FakeCore) -> None:
+    seen = armable.hosts()[0]
+    arm = ArmView(id="a", at=time.time(), by="hosts add")
+    armable.hosts = lambda: [replace(seen, arm=arm, state=State.NETBOOTING)]  # type: ignore[method-assign]
+    lines = run("hosts", "list").out.splitlines()
+    assert lines[1].split()[:4] == ["node-1", "minimal", "netbooting", "yes"]
+    assert max(map(len, lines)) <= 80
 
 
 @pytest.mark.parametrize("undo", [("disarm", "node-1"), ("remove", "node-1")])

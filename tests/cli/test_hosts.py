@@ -62,8 +62,8 @@ def test_a_host_without_identity_waits_for_adopt(run: Run) -> None:
 def test_list_without_a_daemon_reads_the_files(run: Run) -> None:
     run(*ADD)
     assert run("hosts", "list").out.splitlines() == [
-        "HOST    PROFILE  STATE  MACS               LAST SEEN",
-        "node-1  minimal  -      52:54:00:aa:bb:01  -",
+        "HOST    PROFILE  STATE  ARMED  MACS               LAST SEEN",
+        "node-1  minimal  -      -      52:54:00:aa:bb:01  -",
     ]
     [host] = json.loads(run("hosts", "list", "--json").out)
     assert (host["name"], host["macs"], host["state"]) == ("node-1", [MAC], None)

@@ -54,6 +54,46 @@ def test_adopt_can_declare_the_host_in_the_same_step(run: Run, daemon: FakeCore,
     assert daemon.asked == [("reload",), ("adopt", STRANGER.hex, "node-9", False)]
 
 
+LAYOUT = 'image = "minimal"\nlayout = "single"\n'
+
+
+@pytest.fixture
+def disky(state: Path) -> str:
+    """A profile that installs."""
+    file = state / "hosts/profiles/disky.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text(LAYOUT)
+    return "disky"
+
+
+def test_enrolling_is_the_consent_as_with_hosts_add(run: Run, daemon: FakeCore, disky: str) -> None:
+    said = run("machines", "adopt", MAC, "--host", "node-1", "--enrol", "--profile", disky)
+    assert said.code == 0
+    assert daemon.asked[1:] == [("adopt", MAC, "node-1", False), ("arm", "node-1", "hosts add")]
+    assert "WILL BE ERASED" in said.out
+    assert "undo with: bootstrapd hosts disarm node-1" in said.out
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [("--no-arm", "it is not armed: nothing erases its disks"), ("--ready", "boots its own disk")],
+)
+def test_who_wants_no_install_is_not_armed(
+    run: Run, daemon: FakeCore, disky: str, more: str, words: str
+) -> None:
+    said = run("machines", "adopt", MAC, "--host", "node-1", "--enrol", "--profile", disky, more)
+    assert said.code == 0
+    assert words in said.out
+    assert "ERASED" not in said.out
+    assert "arm" not in [asked[0] for asked in daemon.asked]
+
+
+def test_who_is_not_adopted_is_not_armed(run: Run, daemon: FakeCore, disky: str) -> None:
+    said = run("machines", "adopt", MAC, "--host", "taken", "--enrol", "--profile", disky)
+    assert said.code == 1
+    assert "arm" not in [asked[0] for asked in daemon.asked]
+
+
 def test_forget_says_that_the_host_stays(run: Run, daemon: FakeCore) -> None:
     said = run("machines", "forget", MAC)
     assert said.code == 0
@@ -75,6 +115,7 @@ def test_force_is_handed_on(run: Run, daemon: FakeCore) -> None:
         ("adopt 525400aabb01 --host taken", 1, "taken is machine 1 already"),
         ("adopt 525400aabb01 --host node-1 --enrol", 2, "--enrol and --profile PROFILE go together"),
         ("adopt 525400aabb01 --host node-1 --profile minimal", 2, "go together"),
+        ("adopt 525400aabb01 --host node-1 --no-arm", 2, "--no-arm goes with --enrol"),
         ("adopt zz --host node-8 --enrol --profile minimal", 2, "'zz' is not a MAC address"),
         ("adopt 525400aabb01 --host n --enrol --profile nope", 2, 'unknown profile "nope"'),
         ("adopt 525400aabb01", 2, "Missing option '--host'"),
