@@ -13,7 +13,7 @@ from bootstrapd.daemon.appliance import Appliance
 from bootstrapd.daemon.arming import Arming
 from bootstrapd.daemon.operator import Operator
 from bootstrapd.errors import RefusedError
-from bootstrapd.model import Host, State
+from bootstrapd.model import Host, Profile, State
 from bootstrapd.wire import command
 from bootstrapd.wire.command import Ack, AnyCommand, Deploy, QueryHosts, QueryMachines
 
@@ -44,6 +44,10 @@ class Commands:
         """Whether the host is declared here."""
         return host in self._appliance.setup.book.hosts
 
+    def is_for_us(self, host: str) -> bool:
+        """Whether a command about this host is ours to answer: nobody else hears an own server's."""
+        return self._is_alone or self.owns(host)
+
     async def handle(self, asked: AnyCommand) -> Ack | None:
         """RefusedError and ConfigError: why it was not taken."""
         match asked:
@@ -66,7 +70,12 @@ class Commands:
             raise RefusedError(
                 f"{asked.host} is not declared here: a new host needs mac and profile", "NO_HOST"
             )
+        profile = self._appliance.setup.book.profiles.get(asked.profile)
+        if profile is not None and not profile.layout:
+            raise RefusedError(f"profile {profile.name} names no layout: nothing is installed", "NO_LAYOUT")
         await self._enrol(Host(name=asked.host, profile=asked.profile, macs=asked.mac))
+        if profile is not None and profile.install == "approve":
+            return command.accepted(asked, reason=f"{asked.host} is enrolled; {_approval(asked.host, profile)}")
         await self._arming.arm(asked.host, BY)
         return command.accepted(asked, reason=f"{asked.host} is enrolled and armed")
 
@@ -101,6 +110,13 @@ class Commands:
             )
         await self._arming.arm(host.name, BY)
         return command.accepted(asked, reason=_what_next(host, machine.state if machine else None))
+
+
+def _approval(host: str, profile: Profile) -> str:
+    return (
+        f"profile {profile.name} wants each install approved: once it has registered, "
+        f"'bootstrapd hosts arm {host}' shows what it erases and asks"
+    )
 
 
 def _what_next(host: Host, state: State | None) -> str:

@@ -97,7 +97,7 @@ class Fleet:
             Terms(prefix=nats.prefix, site=site, commands=nats.commands, infrastructure=nats.infrastructure),
             counters,
             commands.handle,
-            commands.owns,
+            commands.is_for_us,
         )
 
     def nats(self) -> NatsView | None:

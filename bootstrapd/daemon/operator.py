@@ -42,7 +42,7 @@ class Operator:
         writer: Writer,
         server: Callable[[], str],
         durable: Callable[[], Awaitable[None]],
-        add_mac: Callable[[str, Mac], object],
+        add_mac: Callable[[str, Mac], Awaitable[object]],
         reload: Callable[[], Awaitable[list[str]]],
         check_hosts: Callable[[], Awaitable[list[str]]],
         status: Callable[[], StatusView],
@@ -108,7 +108,7 @@ class Operator:
         self._refuse_other_owner(found, mac, declared)
         await self._refuse_with_mistakes()
         if mac not in declared.macs:
-            self._add_mac(host, mac)
+            await self._add_mac(host, mac)
             await self._refuse_with_mistakes()
         seen = self._find(machine)
         found = seen if seen is not None and seen.host in {"", host} else None

@@ -27,6 +27,7 @@ from bootstrapd.daemon.admit import Admissions
 from bootstrapd.daemon.appliance import Appliance
 from bootstrapd.daemon.commands import Commands
 from bootstrapd.daemon.doors import Answers, Doors
+from bootstrapd.daemon.enrol import enrol as enrol_in
 from bootstrapd.daemon.files import Files
 from bootstrapd.daemon.fleet import Fleet
 from bootstrapd.daemon.operator import Operator
@@ -117,7 +118,7 @@ class Daemon:
             writer,
             server=lambda: next(iter(self._doors.addresses), assemble.NOBODYS_ADDRESS),
             durable=self._recorder.durable,
-            add_mac=lambda host, mac: hostdir.add_mac(self._paths.hosts_folder, host, mac),
+            add_mac=partial(asyncio.to_thread, hostdir.add_mac, self._paths.hosts_folder),
             reload=self.reload,
             check_hosts=self._hostdir.check,
             status=self.status,
@@ -128,7 +129,7 @@ class Daemon:
 
     def _commands(self, operator: Operator) -> Commands:
         async def enrol(host: Host) -> None:
-            hostdir.add_host(self._paths.hosts_folder, host)
+            await asyncio.to_thread(enrol_in, self._paths.hosts_folder, host)
             mistakes = await self.reload()
             if mistakes:
                 raise ConfigError(*mistakes)
