@@ -85,7 +85,7 @@ def _sha256(data: bytes) -> str:
 _APPLETS: Final = (
     "awk base64 basename blockdev cat chgrp chmod chown chroot cmp cp cpio cut date dd df dirname du echo env expr false "
     "find findfs grep gzip head hexdump id insmod ip kill killall ln ls lsmod md5sum mkdir mknod mkswap mktemp "
-    "mv od partprobe pidof poweroff printf ps readlink realpath rm rmdir sed seq setsid "
+    "mv od partprobe pidof poweroff printf ps readlink realpath reboot rm rmdir sed seq setsid "
     "sha256sum sleep sort stat swapoff swapon sync tail tar tee test timeout touch tr true udhcpc uname uniq wc "
     "wget xargs"
 ).split()

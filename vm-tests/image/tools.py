@@ -32,9 +32,8 @@ _NAMES: Final = {  # other names of them
 }
 _LIBRARIES: Final = "lib/x86_64-linux-gnu"
 _OURS: Final = ("nixos-install", "udevadm")
-_SCRIPTS: Final = {  # what busybox has not got, or does by asking an init that is none
+_SCRIPTS: Final = {  # what busybox has not got
     "nohup": "#!/bin/sh\ntrap '' HUP\nexec \"$@\"\n",
-    "reboot": "#!/bin/sh\nsync\nexec busybox reboot -f\n",
 }
 _ETC: Final = {
     "os-release": """\

@@ -15,6 +15,7 @@ from rack.lines import Line
 from rack.network import APPLIANCE, Network
 from rack.process import Process
 from rack.share import Absence
+from rack.tools import Tools
 
 ROOT: Final = Path(__file__).parents[2]
 COMMAND_S: Final = 30.0
@@ -33,12 +34,21 @@ class Appliance:
         self._network = network
         self._log = folder / "appliance.log"
         self._process: Process | None = None
+        self._tools: Tools | None = None
+
+    def install_with(self, tools: Tools) -> None:
+        """From its next start it finds these."""
+        self._tools = tools
 
     def start(self) -> None:
         """Serve, and return when it does."""
         began = time.monotonic()
         argv = [*_COMMAND, "serve", "--state", str(self.state), "--interface", "eth0"]
-        self._process = Process("bootstrapd", argv, self._log, namespace=self._network.appliance, env=_env())
+        env = _env()
+        if self._tools is not None:
+            argv = [*self._tools.command(), *argv]
+            env |= self._tools.environment()
+        self._process = Process("bootstrapd", argv, self._log, namespace=self._network.appliance, env=env)
         serving = self._process.lines.wait_for(r"\bserving\b", START_S)
         self.started_in_s = time.monotonic() - began
         if self._gone_at is not None:
@@ -86,9 +96,9 @@ class Appliance:
         """The same with `--json`, read."""
         return json.loads(self.run(*words, "--json"))
 
-    def enrol(self, host: str, *macs: str) -> None:
-        """`hosts add` with the smallest profile."""
-        self.run("hosts", "add", *macs, "--name", host, "--profile", "minimal")
+    def enrol(self, host: str, *macs: str, profile: str = "minimal") -> None:
+        """`hosts add`; the smallest profile, if no other is named."""
+        self.run("hosts", "add", *macs, "--name", host, "--profile", profile)
 
     def machine(self, mac: str) -> Mapping[str, Any] | None:
         """What it knows of the machine with this card."""
