@@ -51,7 +51,7 @@ class _State(Struct, frozen=True):
 
 
 class _Info(Struct, frozen=True):
-    """The server's answer, read here: nats-py knows `created` only from 2.15 on."""
+    """What of the server's answer matters here. Time as it says it, to the nanosecond."""
 
     created: str = ""
     config: _Settings = _Settings()
