@@ -95,7 +95,7 @@ async def test_kill_9_at_random_moments_of_an_install(rack: Rack) -> None:
     arm_all(rack)
     rack.until_rest()
     usual_s = time.monotonic() - began
-    assert not judge.everything(rack)
+    faultless(rack, f"seed {SEED}, before the first kill")
     kills, rounds, moments = 0, 0, Counter[str]()
     while kills < KILLS and rounds < ROUNDS_MAX:
         rounds += 1
@@ -108,10 +108,15 @@ async def test_kill_9_at_random_moments_of_an_install(rack: Rack) -> None:
         kills += killer.call_off()
         rack.until_rest()
         moments += killer.moments
-        assert not judge.everything(rack), f"seed {SEED}, round {rounds}, {kills} kills"
+        faultless(rack, f"seed {SEED}, round {rounds}, {kills} kills")
     tell(rack, kills, rounds, moments, time.monotonic() - began)
     assert kills == KILLS
     await the_stream_is_the_journal(rack)
+
+
+def faultless(rack: Rack, when: str) -> None:
+    mistakes = judge.everything(rack)
+    assert not mistakes, "\n".join([when, *mistakes])
 
 
 def tell(rack: Rack, kills: int, rounds: int, moments: Counter[str], took_s: float) -> None:
