@@ -118,7 +118,7 @@ class Daemon:
             writer,
             server=lambda: next(iter(self._doors.addresses), assemble.NOBODYS_ADDRESS),
             durable=self._recorder.durable,
-            add_mac=partial(asyncio.to_thread, hostdir.add_mac, self._paths.hosts_folder),
+            add_mac=lambda host, mac: asyncio.to_thread(hostdir.add_mac, self._paths.hosts_folder, host, mac),
             reload=self.reload,
             check_hosts=self._hostdir.check,
             status=self.status,
