@@ -9,6 +9,7 @@ which is done in a thread once the appliance serves.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import ssl
 from collections import Counter
@@ -34,6 +35,7 @@ log = structlog.get_logger(__name__)
 RETRY_FIRST_S: Final = 0.1
 RETRY_MAX_S: Final = 15.0
 FAREWELL_S: Final = 1.0
+CLOSE_S: Final = 2.0
 
 
 class Terms(Struct, frozen=True, kw_only=True):
@@ -159,7 +161,9 @@ class Bus:
             if not serving.cancelled():
                 serving.result()
         finally:
-            await connection.close()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_S):  # nats-py waits for ever after a failed TLS handshake
+                    await connection.close()
 
     async def _on_error(self, error: Exception) -> None:
         self._heard = error

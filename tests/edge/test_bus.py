@@ -10,11 +10,13 @@ import random
 import shutil
 import signal
 import socket
+import subprocess
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import nkeys  # type: ignore[import-untyped]
 import pytest
 from events import KINDS, example
 from jsonschema import Draft202012Validator
@@ -313,14 +315,14 @@ async def test_who_takes_queries_only_says_so_for_its_own_hosts(tmp_path: Path) 
 
 
 @asynccontextmanager
-async def hub(folder: Path) -> AsyncIterator[tuple[str, str]]:
+async def hub(folder: Path, more: str = "") -> AsyncIterator[tuple[str, str]]:
     """Another nats-server, as a site has it: (its URL, that of its leaf nodes)."""
     with socket.create_server(("127.0.0.1", 0)) as free, socket.create_server(("127.0.0.1", 0)) as other:
         ports = free.getsockname()[1], other.getsockname()[1]
     config = folder / "hub.conf"
     await asyncio.to_thread(
         config.write_text,
-        f"host: 127.0.0.1, port: {ports[0]}, leafnodes: {{ host: 127.0.0.1, port: {ports[1]} }}\n",
+        f"host: 127.0.0.1, port: {ports[0]}, leafnodes: {{ host: 127.0.0.1, port: {ports[1]} }}\n{more}",
     )
     argv = (nats_server.find(), "-c", str(config))
     process = await asyncio.create_subprocess_exec(*argv, stderr=asyncio.subprocess.DEVNULL)
@@ -359,3 +361,36 @@ async def asked_until_heard(client: Client, subject: str, body: bytes) -> bytes:
             with contextlib.suppress(NoRespondersError):
                 return bytes((await client.request(subject, body, timeout=5)).data)
             await asyncio.sleep(0.02)
+
+
+async def test_a_login_by_nkey_over_tls_with_a_certificate_of_our_own(tmp_path: Path) -> None:
+    pair = nkeys.from_seed(nkeys.encode_seed(bytes(range(32)), nkeys.PREFIX_BYTE_USER))
+    seed, user = tmp_path / "seed", pair.public_key.decode()
+    await asyncio.to_thread(seed.write_bytes, pair.seed + b"\n")
+    await asyncio.to_thread(certificate, tmp_path)
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    settings = f"""
+        tls: {{ cert_file: "{cert}", key_file: "{key}", ca_file: "{cert}", verify: true }}
+        authorization: {{ users: [ {{ nkey: {user} }} ] }}
+        jetstream: {{ store_dir: "{tmp_path / "store"}" }}
+    """
+    async with hub(tmp_path, settings) as (url, _), journal_at(tmp_path / "j.db", [noticed(1)]) as journal:
+        secure = url.replace("nats:", "tls:")
+        for login, problem in (
+            (Login(urls=(secure,), nkey_seed=seed, tls_ca=cert, tls_cert=cert, tls_key=key), ""),
+            (Login(urls=(secure,), nkey_seed=seed), "TLS with tls://"),
+            (Login(urls=(secure,), tls_ca=cert, tls_cert=cert, tls_key=key), "refuses the login"),
+        ):
+            async with bus_to(login, journal) as bus:
+                if problem:
+                    await until(lambda bus=bus: bus.view().problem)  # type: ignore[misc]
+                    assert problem in bus.view().problem
+                else:
+                    await drained(bus)
+
+
+def certificate(folder: Path) -> None:
+    """One that is its own authority."""
+    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"]
+    subprocess.run(["openssl", *words.split(), *names], cwd=folder, check=True, capture_output=True)
