@@ -22,12 +22,14 @@ LAYOUT: dict[str, Any] = {"layout": "single-disk"}
 
 
 class FakeInstaller:
-    """Walks through the phases. `fails` names phases that fail, `hangs` those that wait to be stopped."""
+    """Walks through the phases. `fails` names phases that fail, `hangs` those that wait to be stopped,
+    `waits` those that go on once their event is set."""
 
     def __init__(self) -> None:
         self.missing: list[str] = []
         self.fails: dict[str, Failure] = {}
         self.hangs: set[str] = set()
+        self.waits: dict[str, asyncio.Event] = {}
         self.jobs: list[Job] = []
         self.began: list[tuple[str, str]] = []  # (host, phase): a process was started
         self.stopped: list[tuple[str, str]] = []
@@ -61,6 +63,8 @@ class FakeInstaller:
             self.began.append((job.host, phase))
             tell(Progress(phase=phase, step="at work"))
             await asyncio.sleep(0)
+            if phase in self.waits:
+                await self.waits[phase].wait()
             if phase in self.hangs:
                 try:
                     await asyncio.Event().wait()

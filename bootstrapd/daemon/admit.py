@@ -76,6 +76,8 @@ class Admissions:
             return self._refuse(403, refusal, client)
         if not admission.is_repeat(registration, token, caller):
             await self._left(machine, "the machine booted anew and registered again")
+            if token.spent_by or self._appliance.registry.token(registration.token) is None:
+                return await self.register(body, client)  # another was quicker while the run was being stopped
             self._accept(machine, registration, client)
         await self._durable()
         return 200, encode(Admission(status="accepted", machine=machine.id, host=machine.host))

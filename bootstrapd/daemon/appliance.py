@@ -39,7 +39,7 @@ from bootstrapd.policy import answer, lifecycle
 from bootstrapd.policy.arm import wants_netboot
 from bootstrapd.policy.boot import AnyDecision, Setup, Standing, decide
 from bootstrapd.policy.effects import GUARD_WINDOW_S
-from bootstrapd.policy.machine import Boot, Machine, begins_boot, run_of
+from bootstrapd.policy.machine import IN_A_RUN, Boot, Machine, begins_boot, run_of
 from bootstrapd.policy.match import Conflict, match
 from bootstrapd.policy.registry import MACS_A_MACHINE, Registry
 from bootstrapd.policy.surroundings import Heard, judge, judge_choice
@@ -181,6 +181,10 @@ class Appliance:
 
     def _claim(self, machine: Machine, host: str) -> Machine:
         """The machine is this host now; a record that was the host already takes it in."""
+        if (
+            machine.state in IN_A_RUN
+        ):  # its record is the run's until that has ended; its next ask is soon enough
+            return machine
         holder = self.registry.by_host.get(host)
         if holder is None or holder is machine:
             self.tell(Enrolled(**of(machine), host=host, macs=tuple(machine.macs)))

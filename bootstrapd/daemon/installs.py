@@ -24,6 +24,7 @@ from bootstrapd.policy.machine import Machine
 
 log = structlog.get_logger(__name__)
 
+JUDGED_AGAIN: Final = frozenset({State.LIVE, State.REJECTED, State.FAILED})
 MID_INSTALL: Final = frozenset({State.CLAIMED, State.INSTALLING})
 STOPPED: Final = "bootstrapd was stopped while it ran"
 FIRST_BOOT: Final = (
@@ -109,15 +110,20 @@ class Installs:
             self._outcomes.end(arm, "its host is no longer declared")
         for machine in list(self._registry):
             found = self._host_of(machine)
-            if found and machine.state in {State.LIVE, State.REJECTED} and machine.is_judged:
-                verdict = judge(machine, *found)
-                is_news = (
-                    verdict.reasons != machine.rejected
-                    if isinstance(verdict, Rejected)
-                    else machine.rejected or verdict.disks != machine.disks
-                )
-                if is_news:
-                    self._appliance.tell(verdict)
+            if found and machine.state in JUDGED_AGAIN and machine.is_judged:
+                self._judge_again(machine, *found)
+
+    def _judge_again(self, machine: Machine, host: Host, profile: Profile) -> bool:
+        """By the files as they are now; whether the verdict is another one."""
+        verdict = judge(machine, host, profile)
+        is_news = bool(
+            verdict.reasons != machine.rejected
+            if isinstance(verdict, Rejected)
+            else machine.rejected or verdict.disks != machine.disks
+        )
+        if is_news:
+            self._appliance.tell(verdict)
+        return is_news
 
     def why(self, machine: Machine) -> str:
         """What this machine waits for, in a sentence; "" when it does not."""
@@ -165,7 +171,8 @@ class Installs:
         due = claim(machine, profile, self._registry.arms.get(host.name), self._appliance.chance.now())
         match due:
             case Claim(arm=arm, disks=disks) if not self.problems:
-                self._appliance.tell(Claimed(**of(machine), host=host.name, arm=arm.id, disks=disks))
+                if not self._judge_again(machine, host, profile):
+                    self._appliance.tell(Claimed(**of(machine), host=host.name, arm=arm.id, disks=disks))
             case Exhausted(arm=arm, reason=reason):
                 self._outcomes.end(arm, reason)
             case Claim() | Wait():

@@ -100,6 +100,7 @@ class Operator:
                 f"there is no host {host!r} (hosts: {known}); 'bootstrapd hosts add' makes one", "NO_HOST"
             )
         found = self._find(machine)
+        _refuse_mid_install(found)
         mac = _named(machine, found)
         if found is not None and found.host != host and found.host in self._appliance.setup.book.hosts:
             found = (
@@ -111,6 +112,7 @@ class Operator:
             await self._add_mac(host, mac)
             await self._refuse_with_mistakes()
         seen = self._find(machine)
+        _refuse_mid_install(seen)  # a claim may have come while its file was written
         found = seen if seen is not None and seen.host in {"", host} else None
         machine_id = found.id if found else self._appliance.new_machine(mac)
         if ready:
@@ -164,10 +166,7 @@ class Operator:
                 "image instead of its disk. --force forgets it all the same",
                 "READY",
             )
-        if found.state in MID_INSTALL:
-            raise RefusedError(
-                f"{found.host} is being installed: 'bootstrapd hosts abort {found.host}' first", "MID_INSTALL"
-            )
+        _refuse_mid_install(found)
         self._appliance.tell(Forgotten(**of(found)))
         await self._durable()
         return True
@@ -213,6 +212,13 @@ class Operator:
             raise RefusedError(
                 f"{mac} belongs to host {owner.name}: take it out of {owner.source} first", "MAC_TAKEN"
             )
+
+
+def _refuse_mid_install(machine: Machine | None) -> None:
+    if machine is not None and machine.state in MID_INSTALL:
+        raise RefusedError(
+            f"{machine.host} is being installed: 'bootstrapd hosts abort {machine.host}' first", "MID_INSTALL"
+        )
 
 
 def _named(key: str, machine: Machine | None) -> Mac:

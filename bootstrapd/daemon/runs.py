@@ -31,6 +31,7 @@ from bootstrapd.model import (
 )
 from bootstrapd.policy import install
 from bootstrapd.policy.arm import Arm, forbids
+from bootstrapd.policy.claim import outdated
 from bootstrapd.policy.install import Done, Failure, Job, Progress
 from bootstrapd.policy.machine import Machine, token_id
 
@@ -175,6 +176,7 @@ class Runs:
     async def _gate(self, machine: Machine, job: Job, phase: str, built: install.Built | None) -> None:
         """Before a phase's first process: what it is about to do is on disk when this returns."""
         if phase == ERASES and built is not None:
+            self._refuse_outdated(machine, job)
             arm = self._consent(machine)
             self._appliance.tell(
                 Built(
@@ -187,6 +189,14 @@ class Runs:
             self._appliance.tell(EraseStarted(**of(machine), arm=arm.id, disks=machine.disks))
         self._appliance.tell(PhaseStarted(**of(machine), phase=phase))
         await self._durable()
+
+    def _refuse_outdated(self, machine: Machine, job: Job) -> None:
+        """A build takes its time: RefusedError where a person has changed the host's files meanwhile."""
+        book = self._appliance.setup.book
+        host = book.hosts.get(machine.host)
+        changed = outdated(machine, job.disks, host, book.profiles[host.profile]) if host else ""
+        if changed:
+            raise RefusedError(f"nothing was erased: {changed}", "OUTDATED")
 
     def _consent(self, machine: Machine) -> Arm:
         """The arm this run was claimed under, which still allows the erase; RefusedError where it does not."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from bootstrapd.model import Accepted, ChosenDisk, DiskSelector, Host, Profile, Rejected, State
-from bootstrapd.policy import disks, pin, requirements
+from bootstrapd.policy import disks, match, pin, requirements, words
 from bootstrapd.policy.arm import Arm, forbids, is_consent
 from bootstrapd.policy.machine import Machine
 
@@ -42,7 +42,8 @@ def judge(machine: Machine, host: Host, profile: Profile) -> Accepted | Rejected
     hardware = machine.hardware
     if hardware is None:
         raise ValueError(machine.id)
-    reasons = pin.differences(machine.pin, hardware) if machine.pin else []
+    reasons = match.contradictions(host, hardware)
+    reasons += pin.differences(machine.pin, hardware) if machine.pin else []
     reasons += requirements.shortfalls(hardware, profile.requires, profile.name)
     chosen: tuple[ChosenDisk, ...] = ()
     if profile.layout:
@@ -54,6 +55,23 @@ def judge(machine: Machine, host: Host, profile: Profile) -> Accepted | Rejected
     if reasons:
         return Rejected(id="", at=0.0, machine=machine.id, reasons=tuple(reasons))
     return Accepted(id="", at=0.0, machine=machine.id, disks=chosen, pin=machine.pin or pin.pin(hardware))
+
+
+def outdated(machine: Machine, chosen: tuple[ChosenDisk, ...], host: Host, profile: Profile) -> str:
+    """Why what was claimed is not what its files ask for any more, as a sentence; "" while it is."""
+    if not profile.layout:
+        return f"profile {profile.name} names no layout any more"
+    verdict = judge(machine, host, profile)
+    if isinstance(verdict, Rejected):
+        return "; ".join(verdict.reasons)
+    if _places(verdict.disks) != _places(chosen):
+        now, before = (words.listed(disk.path for disk in found) for found in (verdict.disks, chosen))
+        return f"its files choose {now} now, and {before} when it was claimed"
+    return ""
+
+
+def _places(chosen: tuple[ChosenDisk, ...]) -> set[tuple[str, str]]:
+    return {(disk.role, disk.path) for disk in chosen}
 
 
 def claim(machine: Machine, profile: Profile, arm: Arm | None, now: float) -> Claim | Wait | Exhausted:
@@ -70,6 +88,8 @@ def claim(machine: Machine, profile: Profile, arm: Arm | None, now: float) -> Cl
             f"profile {profile.name} wants each install approved: 'bootstrapd hosts arm {name}' shows what it "
             "erases and asks"
         )
+    if machine.rejected and machine.is_up:
+        return Wait("; ".join(machine.rejected))
     forbidden = forbids(arm, machine.disks, now)
     if forbidden and machine.is_up:
         return Exhausted(arm, forbidden)

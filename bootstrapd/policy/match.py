@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from bootstrapd.model import Host, Mac, clean_serial, clean_uuid, swapped_uuid
+from bootstrapd.model import Hardware, Host, Mac, clean_serial, clean_uuid, swapped_uuid
+from bootstrapd.policy import words
 
 
 class Index(Struct, frozen=True):
@@ -49,3 +50,20 @@ def match(index: Index, mac: Mac, uuid: str = "", serial: str = "") -> Host | Co
         said = ", ".join(f"{what} says {name}" for name, (what, _) in hosts.items())
         return Conflict(f"{mac}: {said}; correct [match] in one of the host.toml files")
     return next((host for _, host in hosts.values()), None)
+
+
+def contradictions(host: Host, hardware: Hardware) -> list[str]:
+    """Every way in which this inventory is not the machine that `[match]` names, [] when it is.
+
+    A MAC is a claim that anybody on the link can make: who declares a UUID or a serial has it looked at.
+    """
+    uuid, serial = clean_uuid(hardware.uuid), clean_serial(hardware.serial)
+    claims = (
+        ("SMBIOS UUID", uuid, host.uuid, uuid and uuid in (host.uuid, swapped_uuid(host.uuid or uuid))),
+        ("SMBIOS serial number", serial, host.serial, serial == host.serial),
+    )
+    return [
+        f"its {what} is {words.printable(found) or 'none'}, and {host.source} names {declared}"
+        for what, found, declared, is_same in claims
+        if declared and not is_same
+    ]

@@ -1,0 +1,202 @@
+"""Installs that somebody gets in the way of: nothing is erased that the files and the consent do not name now."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from builders import CLIENT, MAC, OTHER_MAC, SERVER, Mac, ask, host, registration, setup
+from installing import DISK, LAYOUT, Fleet
+
+from bootstrapd.daemon.operator import Operator
+from bootstrapd.errors import RefusedError
+from bootstrapd.model import Disk, DiskSelector, Door, FileAsk, Host, Stage, State
+from bootstrapd.policy.install import Failure
+
+OTHER_DISK = Disk(
+    name="vdb", size_bytes=2 * 10**12, serial="S2", by_id="/dev/disk/by-id/virtio-S2", type="nvme"
+)
+UUID = "4c4c4544-0042-3510-8052-b4c04f4a4d32"
+
+
+async def fleet(*hosts: Host, **fields: Any) -> Fleet:
+    made = Fleet(*hosts, **fields)
+    await made.installs.start()
+    for name in made.appliance.setup.book.hosts:
+        await made.arming.arm(name, "hosts arm")
+    return made
+
+
+def on(serial: str, **fields: Any) -> Host:
+    return host(disk={"main": DiskSelector(serial=serial)}, **fields)
+
+
+async def edit(made: Fleet, *hosts: Host, profile: dict[str, Any] | None = None) -> None:
+    made.appliance.reconfigure(setup(*hosts, profile=LAYOUT if profile is None else profile))
+    made.installs.reconsider()
+    await made.settle()
+
+
+def erased(made: Fleet) -> list[str]:
+    return [phase for _, phase in made.installer.began if phase != "build"]
+
+
+async def in_its_build(made: Fleet) -> None:
+    made.installer.waits["build"] = asyncio.Event()
+    await made.register(disks=(DISK, OTHER_DISK))
+    assert made.machine().phase == "build"
+
+
+async def built(made: Fleet) -> None:
+    made.installer.waits.pop("build").set()
+    await made.settle()
+
+
+async def test_a_disk_that_the_file_names_no_longer_is_not_erased_by_a_retry() -> None:
+    made = await fleet(on("S1"))
+    made.installer.fails["build"] = Failure(stage="build", cause="the build failed")
+    await made.register(disks=(DISK, OTHER_DISK))
+    made.installer.fails.clear()
+    await edit(made, on("S2"))
+    await made.pass_time(70)
+    await made.pass_time(70)
+    assert erased(made) == []
+    assert not made.appliance.registry.arms, "the consent was to the other disk"
+    await made.arming.arm("cim-1", "hosts arm")
+    await made.settle()
+    assert made.state() is State.REBOOTING
+    assert [disk.serial for disk in made.installer.jobs[-1].disks] == ["S2"]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "profile", "words"),
+    [
+        ((on("S2"),), LAYOUT, "virtio-S2"),
+        ((on("S9"),), LAYOUT, "no disk fits"),
+        ((on("S1"),), {}, "no layout"),
+        ((host("other", OTHER_MAC),), LAYOUT, "consent"),
+    ],
+    ids=["another-disk", "no-disk", "no-layout", "no-host"],
+)
+async def test_files_that_change_during_the_build_are_looked_at_before_the_erase(
+    hosts: tuple[Host, ...], profile: dict[str, Any], words: str
+) -> None:
+    made = await fleet(on("S1"))
+    await in_its_build(made)
+    machine = made.machine()
+    await edit(made, *hosts, profile=profile)
+    await built(made)
+    assert machine.state is State.FAILED
+    assert words in (machine.failure.cause if machine.failure else "")
+    await made.pass_time(3600)
+    assert erased(made) == []
+
+
+async def test_files_that_are_right_again_let_the_retry_go_on() -> None:
+    made = await fleet(on("S1"))
+    await in_its_build(made)
+    await edit(made, on("S9"))
+    await built(made)
+    await made.pass_time(3600)
+    assert erased(made) == []
+    assert "no disk fits" in made.installs.why(made.machine())
+    await edit(made, on("S1"))
+    await made.pass_time(1)
+    assert made.state() is State.REBOOTING
+
+
+@pytest.mark.parametrize(
+    ("declared", "found"),
+    [
+        ({"uuid": UUID}, {"uuid": "11111111-2222-3333-4444-555555555555"}),
+        ({"uuid": UUID}, {}),
+        ({"serial": "SN1"}, {"serial": "SN2"}),
+        ({"serial": "SN1"}, {"serial": "To be filled by O.E.M."}),
+    ],
+    ids=str,
+)
+async def test_a_machine_that_is_not_the_declared_one_is_rejected(
+    declared: dict[str, str], found: dict[str, str]
+) -> None:
+    """DESIGN.md, Safety 4: a MAC is a claim; [match] uuid or serial is what the inventory is held to."""
+    made = await fleet(host(**declared))
+    await made.register(**found)
+    assert made.state() is State.REJECTED
+    assert "cim-1/host.toml" in made.machine().rejected[0]
+    assert made.installer.jobs == []
+
+
+async def test_a_uuid_is_the_same_in_either_byte_order() -> None:
+    """P15"""
+    made = await fleet(host(uuid=UUID))
+    await made.register(uuid="44454c4c-4200-1035-8052-b4c04f4a4d32")
+    assert made.state() is State.REBOOTING
+
+
+def operator(made: Fleet) -> Operator:
+    async def nothing(*_: object) -> Any:
+        return []
+
+    no: Any = None
+    return Operator(
+        made.appliance,
+        made.writer,
+        server=lambda: SERVER,
+        durable=made._committed,
+        add_mac=nothing,
+        reload=nothing,
+        check_hosts=nothing,
+        status=no,
+        arming=made.arming,
+        installs=made.installs,
+        read_past=no,
+    )
+
+
+@pytest.mark.parametrize("ready", [True, False])
+@pytest.mark.parametrize("key", [MAC, MAC.hex])
+async def test_a_machine_is_not_adopted_in_mid_install(key: str, ready: bool) -> None:
+    made = await fleet()
+    made.installer.hangs.add("disko")
+    await made.register()
+    with pytest.raises(RefusedError, match="hosts abort cim-1"):
+        await operator(made).adopt(key, "cim-1", ready=ready)
+    assert made.state() is State.INSTALLING
+    await made.arming.abort("cim-1", "hosts abort")
+    assert made.installer.stopped == [("cim-1", "disko")]
+
+
+async def test_a_machine_in_mid_install_is_merged_into_no_other() -> None:
+    made = await fleet()
+    made.installer.hangs.add("disko")
+    await made.register()
+    machine = made.machine()
+    made.appliance.answer(ask(mac=OTHER_MAC))
+    await edit(made, host("b", OTHER_MAC))
+    made.appliance.answer(ask(mac=OTHER_MAC))
+    await edit(made, host("b", OTHER_MAC, MAC))
+    assert made.appliance.registry.machines.get(machine.id) is machine
+    assert machine.state is State.INSTALLING
+
+
+def token(made: Fleet, mac: Mac = MAC) -> str:
+    path = f"/boot/{mac.hexhyp}.ipxe"
+    made.files.fetch(FileAsk(door=Door.HTTP, path=path, server=SERVER, client=CLIENT))
+    return made.appliance.registry.by_mac[mac].tokens[-1].secret
+
+
+async def test_one_token_is_good_for_one_of_two_that_show_it_while_a_run_is_being_stopped() -> None:
+    made = await fleet()
+    made.installer.hangs.add("build")
+    await made.register()
+    made.now += 200
+    made.appliance.answer(ask(Door.DHCP, MAC, Stage.FIRMWARE))
+    secret = token(made)
+    theirs = registration(secret).replace(b"cim-1", b"other")
+    answers = await asyncio.gather(
+        *(made.admissions.register(body, CLIENT) for body in (registration(secret), theirs))
+    )
+    assert sorted(status for status, _ in answers) == [200, 403]
+    assert json.loads(next(body for status, body in answers if status == 403))["code"] == "TOKEN_SPENT"
