@@ -21,6 +21,7 @@ from bootstrapd.wire.envelope import Message
 log = structlog.get_logger(__name__)
 
 TAILS: Final = 10_000
+AT_ONCE: Final = 32  # publishes in flight: the loop has machines to answer in between
 
 Rows = list[tuple[int, AnyEvent]]
 Aggregate = tuple[str, str]
@@ -61,6 +62,7 @@ class Drain:
         self._prefix = prefix
         self._site = site
         self._tails: dict[Aggregate, Last] = {}
+        self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def run(self) -> None:
         at = self._begin()
@@ -96,6 +98,10 @@ class Drain:
         return reached
 
     async def _aggregate(self, key: Aggregate, rows: Rows, missing: set[int]) -> None:
+        async with self._slots:
+            await self._in_order(key, rows, missing)
+
+    async def _in_order(self, key: Aggregate, rows: Rows, missing: set[int]) -> None:
         last = self._tails.get(key) or await self._tail(key, rows[0][0])
         for sequence, event in rows:
             if sequence > last.sequence:

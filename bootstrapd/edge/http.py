@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import re
 import socket
 from collections import Counter
@@ -122,13 +123,14 @@ class HttpServer:
         except Exception as error:  # noqa: BLE001 - one bad answer must not become another machine's
             response = await self._failed(request, error)
         self._counters[f"http.{response.status}"] += 1
-        log.debug(
-            "http.answered",
-            client=request.remote,
-            method=request.method,
-            path=_shown(request.raw_path),
-            status=response.status,
-        )
+        if log.is_enabled_for(logging.DEBUG):
+            log.debug(
+                "http.answered",
+                client=request.remote,
+                method=request.method,
+                path=_shown(request.raw_path),
+                status=response.status,
+            )
         if request.protocol.transport is not None:
             connection.has_answered()
         return response

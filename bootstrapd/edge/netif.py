@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+from array import array
 from collections.abc import Callable, Iterable
 from fcntl import ioctl
 from pathlib import Path
@@ -22,6 +23,7 @@ from bootstrapd.model import Link, Mac
 SETTLE_S: Final = 0.1  # a link that comes up sends a handful of messages
 
 # linux/sockios.h, linux/if.h, linux/if_arp.h, linux/rtnetlink.h, linux/route.h
+_SIOCGIFCONF: Final = 0x8912
 _SIOCGIFFLAGS: Final = 0x8913
 _SIOCGIFADDR: Final = 0x8915
 _SIOCGIFNETMASK: Final = 0x891B
@@ -34,6 +36,8 @@ _RTMGRP: Final = 0x1 | 0x10 | 0x40  # LINK, IPV4_IFADDR, IPV4_ROUTE
 _RTF_UP: Final = 0x1
 
 _IFREQ: Final = struct.Struct("=16sH2x4s16x")  # name; flags, or a sockaddr: family, port, address
+_IFCONF: Final = struct.Struct("iP")  # bytes, and where
+_LINKS_MAX: Final = 256
 _ARPREQ: Final = struct.Struct(
     "=H2x4s8xH6s8xi16x16s"
 )  # sockaddr; family and hardware address; flags; mask; name
@@ -50,14 +54,14 @@ def links() -> list[Link]:
 def neighbour(address: str) -> Mac | None:
     """The MAC behind an IPv4 address, from the kernel's table; None where it knows none, or two on two links.
 
-    One system call a link, 2 µs each: asked anew every time, so that it is never stale.
+    One system call for the links with an address, and one for each, 2 µs: never stale.
     """
     try:
         octets = socket.inet_aton(address)
     except OSError:
         return None
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
-        found = {_arp(asker, octets, name) for _, name in socket.if_nameindex()} - {None}
+        found = {_arp(asker, octets, name) for name in _with_addresses(asker)} - {None}
     return found.pop() if len(found) == 1 else None
 
 
@@ -169,9 +173,17 @@ def _ask(asker: socket.socket, request: int, name: str) -> bytes | None:
         return None
 
 
-def _arp(asker: socket.socket, octets: bytes, name: str) -> Mac | None:
+def _with_addresses(asker: socket.socket) -> set[bytes]:
+    """The names of the links that have an IPv4 address: `if_nameindex` takes forty times as long."""
+    buffer = array("B", bytes(_IFREQ.size * _LINKS_MAX))
+    where, size = buffer.buffer_info()
+    size, _ = _IFCONF.unpack(ioctl(asker, _SIOCGIFCONF, _IFCONF.pack(size, where)))
+    return {name.rstrip(b"\0") for name, *_ in _IFREQ.iter_unpack(buffer[:size])}
+
+
+def _arp(asker: socket.socket, octets: bytes, name: bytes) -> Mac | None:
     try:
-        request = _ARPREQ.pack(socket.AF_INET, octets, 0, b"", 0, name.encode())
+        request = _ARPREQ.pack(socket.AF_INET, octets, 0, b"", 0, name)
         _, _, family, hardware, flags, _ = _ARPREQ.unpack(ioctl(asker, _SIOCGARP, request))
     except OSError:
         return None

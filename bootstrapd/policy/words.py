@@ -16,7 +16,7 @@ _MOST: Final = 8
 def printable(text: str) -> str:
     """At most 64 characters of it, every control character (newline, escape, …) a dot."""
     short = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
-    return "".join(char if char.isprintable() else "·" for char in short)
+    return short if short.isprintable() else "".join(char if char.isprintable() else "·" for char in short)
 
 
 def listed(items: Iterable[str]) -> str:

@@ -1,6 +1,6 @@
 """`make bench`: every bench in one run, ours and the peer in turns; a table, and `build/bench.json`.
 
-    python -m tests.bench [dhcp] [tftp] [http] [start] [weight] [journal]     some of them
+    python -m tests.bench [dhcp] [tftp] [http] [start] [weight] [journal] [register]     some of them
 
 Never fails on a time: it fails when something does not run at all.
 """
@@ -20,7 +20,7 @@ from rich.table import Table
 
 from tests.bench.rows import Row
 
-BENCHES: Final = ("dhcp", "tftp", "http", "start", "weight", "journal")
+BENCHES: Final = ("dhcp", "tftp", "http", "start", "weight", "journal", "register")
 OUTPUT: Final = Path(__file__).parent.parent.parent / "build" / "bench.json"
 # What was promised, on a machine that does nothing else: shown beside the figure, never judged.
 BARS: Final = {
@@ -30,6 +30,8 @@ BARS: Final = {
     "http_cpu_s_per_gb": "ratio <= 1.4",
     "start_s": "< 0.7 s",
     "rss_mb": "< 80 MB",
+    "register_rps": ">= 2,000/s",
+    "register_p99_ms": "< 50 ms",
     "cli_list_s": "< 0.2 s",
     "replay_s": "< 20 s",
     "snapshot_start_s": "< 2 s",

@@ -25,8 +25,14 @@ def mac_of(number: int) -> str:
     return f"52:54:00:00:{number >> 8:02x}:{number & 255:02x}"
 
 
-def make_state(folder: Path, hosts: int = HOSTS, image_bytes: int = 0) -> None:
-    """A state folder as an operator would have it: enrolled hosts, an image with a file of `image_bytes`."""
+def make_state(folder: Path, hosts: int = HOSTS, image_bytes: int = 0, profile: str = "") -> None:
+    """A state folder as an operator would have it: enrolled hosts, an image with a file of `image_bytes`.
+
+    `profile` is the text of the hosts' profile, "" = the shipped one.
+    """
+    if profile:
+        (folder / "hosts" / "profiles").mkdir(parents=True)
+        (folder / "hosts" / "profiles" / "minimal.toml").write_text(profile)
     for number in range(hosts):
         own = folder / "hosts" / f"host-{number:05}"
         own.mkdir(parents=True)
@@ -82,11 +88,12 @@ def serving(
     hosts: int = HOSTS,
     image_bytes: int = 0,
     core: int = SERVER_CORE,
+    profile: str = "",
 ) -> Iterator[Serving]:
     """`bootstrapd serve` on `interface`; `within` is a prefix such as `ip netns exec NAME`."""
     with tempfile.TemporaryDirectory(prefix="bootstrapd-bench-") as folder:
         state = Path(folder)
-        make_state(state, hosts, image_bytes)
+        make_state(state, hosts, image_bytes, profile)
         command = [*within, "taskset", "-c", str(core), sys.executable, "-m", "bootstrapd.cli", "serve"]
         command += ["--state", folder, "--interface", interface, "--log-level", "warning", *flags]
         started = time.monotonic()
@@ -109,3 +116,14 @@ def _wait(process: subprocess.Popen[bytes], state: Path, started: float, patienc
             break
         time.sleep(0.005)
     raise RuntimeError(f"bootstrapd serve did not start:\n{(state / 'log').read_text()[-2000:]}")
+
+
+@contextlib.contextmanager
+def pinned(core: int) -> Iterator[None]:
+    """This process on one core, as far as it may."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core} & before or before)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

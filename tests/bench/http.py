@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tests.bench.appliance import CLIENT_CORE, SERVER_CORE, mac_of, serving
-from tests.bench.rows import Row
+from tests.bench.appliance import CLIENT_CORE, SERVER_CORE, mac_of, pinned, serving
+from tests.bench.rows import Row, p99
 
 ROUNDS: Final = 7
 DOWNLOADS: Final = 32
@@ -54,12 +54,12 @@ def measure(ours: Target | None = None) -> dict[str, Row]:
     with contextlib.ExitStack() as stack:
         ours = ours or stack.enter_context(_bootstrapd())
         peer = stack.enter_context(_nginx())
-        stack.enter_context(_pinned(CLIENT_CORE))
+        stack.enter_context(pinned(CLIENT_CORE))
         rounds = [(load(ours), load(peer)) for _ in range(ROUNDS)]
     return {
         "http_cpu_s_per_gb": _row(rounds, lambda made: made.cpu_s_per_gb, "CPU s/GB"),
         "http_script_p50_ms": _row(rounds, lambda made: statistics.median(made.latencies_ms), "ms"),
-        "http_script_p99_ms": _row(rounds, lambda made: _p99(made.latencies_ms), "ms"),
+        "http_script_p99_ms": _row(rounds, lambda made: p99(made.latencies_ms), "ms"),
     }
 
 
@@ -200,20 +200,6 @@ def _wait_for(port: int, patience_s: float = 10.0) -> None:
     raise RuntimeError(f"nothing listens on port {port}")
 
 
-@contextlib.contextmanager
-def _pinned(core: int) -> Iterator[None]:
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core} & before or before)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
-
-
 def _row(rounds: list[tuple[Load, Load]], figure: Callable[[Load], float], unit: str) -> Row:
     ours, peer = (statistics.median(figure(made) for made in side) for side in zip(*rounds, strict=True))
     return Row(ours, peer, "nginx", unit)
-
-
-def _p99(values: list[float]) -> float:
-    return sorted(values)[int(len(values) * 0.99)]

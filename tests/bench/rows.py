@@ -16,3 +16,8 @@ class Row(NamedTuple):
     @property
     def ratio(self) -> float:
         return self.ours / self.peer if self.peer else float("nan")
+
+
+def p99(values: list[float]) -> float:
+    """What 99 in a hundred stay below."""
+    return sorted(values)[int(len(values) * 0.99)]
