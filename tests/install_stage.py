@@ -19,6 +19,7 @@ from bootstrapd.edge.installer import Gate, Installer
 from bootstrapd.model import ChosenDisk
 from bootstrapd.policy.install import Built, Job, Limits, Progress, Tools
 
+BOOT_ID: Final = "5d0a1bd8-6a0f-4c52-9d2c-7d7a53a1a001"
 DISK_BYTES: Final = 4 * 2**20
 PART_BYTES: Final = 2**20
 DISK: Final = ChosenDisk(role="main", path="/dev/disk/by-id/virtio-ABC", size_bytes=DISK_BYTES, serial="ABC")
@@ -58,6 +59,10 @@ install)
     echo "copying path '/nix/store/a' to 'ssh://root@x'..."
     [ -z "$extra" ] || cp -a "$extra/." {root}/mnt
     say "Installing NixOS"
+    case " $* " in *" --copy-host-keys "*)
+        mkdir -p {root}/mnt/etc/ssh
+        cp -a {root}/etc/ssh/ssh_host_* {root}/mnt/etc/ssh
+    esac
     mkdir -p {root}/mnt/nix/var/nix/profiles {root}/mnt{closure} {root}/mnt/boot/EFI/BOOT
     ln -s system-1-link {root}/mnt/nix/var/nix/profiles/system
     ln -s {closure} {root}/mnt/nix/var/nix/profiles/system-1-link
@@ -132,6 +137,20 @@ class Stage:
 
     def mount(self, *lines: str) -> None:
         (self.root / "proc/mounts").write_text("".join(f"{line} rw 0 0\n" for line in lines))
+
+    def give_host_key(self, public: str) -> None:
+        """The live system's sshd has this key."""
+        (self.root / "etc/ssh").mkdir()
+        (self.root / "etc/ssh/ssh_host_ed25519_key").write_text("private\n")
+        (self.root / "etc/ssh/ssh_host_ed25519_key.pub").write_text(f"{public} root@live\n")
+
+    def boot_disk(self, closure: str) -> None:
+        """The machine runs this system from its disk now."""
+        (self.root / "etc/os-release").write_text("ID=nixos\nVERSION_ID=25.11\n")
+        (self.root / "run").mkdir()
+        (self.root / "run/current-system").symlink_to(closure)
+        (self.root / "proc/sys/kernel/random").mkdir(parents=True)
+        (self.root / "proc/sys/kernel/random/boot_id").write_text(f"{BOOT_ID}\n")
 
     def remote(self) -> str:
         """The command with which a shell line runs on the pretended machine."""

@@ -12,13 +12,14 @@ from builders import CLIENT, KEY, MAC, World, ask, host, setup
 from bootstrapd.daemon.arming import Arming
 from bootstrapd.daemon.installs import Installs
 from bootstrapd.daemon.runs import Ground
-from bootstrapd.model import Disk, Door, Hardware, Mac, Nic, Registered, Stage, State, Transition
+from bootstrapd.model import Disk, Door, Hardware, Mac, Nic, Registered, Report, Stage, State, Transition
 from bootstrapd.policy.install import PHASES, Built, Done, Failure, Job, Progress
 from bootstrapd.policy.machine import Machine
 
 CLOSURE = "/nix/store/00000000000000000000000000000001-nixos-system-cim-1"
 DISK = Disk(name="vda", size_bytes=10**12, serial="S1", by_id="/dev/disk/by-id/virtio-S1", type="nvme")
 LAYOUT: dict[str, Any] = {"layout": "single-disk"}
+UNSEEN = Failure(stage="first boot", cause="The machine cannot be reached over SSH", is_lost=True)
 
 
 class FakeInstaller:
@@ -34,6 +35,8 @@ class FakeInstaller:
         self.began: list[tuple[str, str]] = []  # (host, phase): a process was started
         self.stopped: list[tuple[str, str]] = []
         self.reboots: list[str] = []
+        self.looks: list[Job] = []
+        self.seen: dict[str, Report | Failure] = {}  # by address: what a look finds
         self.at_once = self.most_at_once = 0
 
     async def problems(self) -> list[str]:
@@ -77,6 +80,10 @@ class FakeInstaller:
     async def reboot(self, job: Job) -> Failure | None:
         self.reboots.append(job.host)
         return self.fails.get("reboot")
+
+    async def look(self, job: Job) -> Report | Failure:
+        self.looks.append(job)
+        return self.seen.get(job.address, UNSEEN)
 
 
 class Fleet(World):

@@ -48,6 +48,7 @@ flake = "github:me/fleet?dir=hosts#x"
 install = "approve"
 local_boot = "cancel"
 esp_label = "BOOT"
+report = "ssh"
 kernel_params = ["console=ttyS0,115200n8", "quiet"]
 [requires]
 cpu.threads = 32
@@ -105,6 +106,7 @@ def test_everything_a_profile_can_say() -> None:
         "",
     )
     assert (profile.layout, profile.install, profile.local_boot) == ("raid1", "approve", "cancel")
+    assert profile.report == "ssh"
     assert (profile.flake, profile.esp_label) == ("github:me/fleet?dir=hosts#x", "BOOT")
     assert profile.kernel_params == ("console=ttyS0,115200n8", "quiet")
 

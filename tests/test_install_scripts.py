@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from install_stage import DISK, DISK_BYTES, PART_BYTES, Stage
+from install_stage import BOOT_ID, DISK, DISK_BYTES, PART_BYTES, Stage
 
 from bootstrapd import shipped
 
@@ -223,8 +223,48 @@ def test_verify_says_what_stands_under_mnt(stage: Stage, shell: str) -> None:
     }
 
 
+@pytest.mark.parametrize("shell", READING_SHELLS)
+def test_running_says_which_system_answers(stage: Stage, shell: str) -> None:
+    stage.give_host_key("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA")
+    (stage.root / "etc/ssh/ssh_host_rsa_key.pub").write_text("ssh-rsa AAAA half-a-key\n")
+    stage.boot_disk(stage.built.closure)
+    code, said = run(stage, "running", shell=shell)
+    assert (code, said.splitlines()) == (
+        0,
+        [
+            "@variant\t",
+            "@hostkey\tssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA",
+            f"@running\t{stage.built.closure}\t{BOOT_ID}",
+        ],
+    )
+    assert not stage.calls()
+
+
+def test_a_live_system_says_that_it_is_one(stage: Stage) -> None:
+    assert "@variant\tinstaller\n" in run(stage, "running")[1]
+
+
+def test_a_system_that_runs_from_its_disk_is_not_rebooted(stage: Stage) -> None:
+    """An appliance that was killed between the event and the act tells it again."""
+    stage.boot_disk(stage.built.closure)
+    assert run(stage, "reboot") == (0, "@rebooting\talready\n")
+    assert not stage.calls()
+
+
+@pytest.mark.parametrize("shell", READING_SHELLS)
+def test_verify_says_which_host_keys_were_kept(stage: Stage, shell: str) -> None:
+    kept = stage.root / "mnt/etc/ssh"
+    kept.mkdir(parents=True)
+    (kept / "ssh_host_ed25519_key").write_text("private\n")
+    (kept / "ssh_host_ed25519_key.pub").write_text("ssh-ed25519 AAAA root@live\n")
+    (kept / "ssh_host_rsa_key").touch()
+    (kept / "ssh_host_rsa_key.pub").write_text("ssh-rsa BBBB root@live\n")
+    said = [line for line in run(stage, "verify", shell=shell)[1].splitlines() if line.startswith("@hostkey")]
+    assert said == ["@hostkey\tssh-ed25519 AAAA"]
+
+
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="no shellcheck here")
-@pytest.mark.parametrize("name", ["probe", "preclean", "verify", "reboot"])
+@pytest.mark.parametrize("name", ["probe", "preclean", "verify", "reboot", "running"])
 def test_shellcheck_has_nothing_to_say(name: str) -> None:
     text = (FOLDER / "common.sh").read_text() + (FOLDER / f"{name}.sh").read_text().removeprefix("#!/bin/sh\n")
     said = subprocess.run(["shellcheck", "-s", "sh", "-"], input=text, capture_output=True, text=True).stdout

@@ -78,6 +78,7 @@ def _views(site: Site) -> list[ProfileView]:
             name=profile.name,
             images=profile.images,
             install=profile.install,
+            report=profile.report,
             local_boot=profile.local_boot,
             esp_label=profile.esp_label,
             layout=profile.layout,
@@ -103,6 +104,7 @@ def _facts(profile: ProfileView) -> Iterator[tuple[str, str]]:
     yield "kernel parameters", " ".join(profile.kernel_params)
     yield "local boot", f"{profile.local_boot} (ESP label {profile.esp_label})"
     yield "install", profile.install
+    yield "report", profile.report
     yield "layout", profile.layout
     needs = profile.requires
     yield "needs threads", str(needs.cpu_threads or "")

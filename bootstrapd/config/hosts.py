@@ -141,6 +141,7 @@ def _profile(name: str, text: str, source: str, report: Report) -> Profile | Non
         layout=profile.layout,
         flake=profile.flake,
         install=profile.install,
+        report=profile.report,
         local_boot=profile.local_boot,
         esp_label=profile.esp_label,
         kernel_params=profile.kernel_params,

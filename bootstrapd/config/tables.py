@@ -107,6 +107,7 @@ class ProfileTable(Table, frozen=True, kw_only=True):
     layout: OptionalName = ""
     flake: FlakeRef = ""
     install: Literal["auto", "approve"] = "auto"
+    report: Literal["agent", "ssh"] = "agent"
     local_boot: Literal["disk", "cancel", "silence"] = "disk"
     esp_label: EspLabel = "ESP"
     kernel_params: tuple[KernelParam, ...] = ()

@@ -10,14 +10,11 @@ import structlog
 from bootstrapd.daemon.appliance import Appliance, of
 from bootstrapd.errors import WireError
 from bootstrapd.model import (
-    Drifted,
     Mac,
     Merged,
     Refused,
     Registered,
     Registration,
-    Report,
-    Reported,
     encode,
     read_registration,
     read_report,
@@ -99,25 +96,9 @@ class Admissions:
             return self._refuse(403, refusal, client)
         if not admission.is_report_repeated(report, machine):
             await self._left(machine, "the machine rebooted into its new system before it was told to")
-            self._tell_report(machine, report, client)
+            self._appliance.tell(admission.outcome(report, machine, client))
         await self._durable()
         return 200, encode(Admission(status="accepted", machine=machine.id, host=machine.host))
-
-    def _tell_report(self, machine: Machine, report: Report, client: str) -> None:
-        if report.closure == machine.closure:
-            self._appliance.tell(
-                Reported(
-                    **of(machine),
-                    closure=report.closure,
-                    address=client,
-                    boot_id=report.boot_id,
-                    host_keys=report.host_keys,
-                )
-            )
-        else:
-            self._appliance.tell(
-                Drifted(**of(machine), expected=machine.closure, found=report.closure, address=client)
-            )
 
     def _accept(self, machine: Machine, registration: Registration, client: str) -> None:
         hardware = admission.sane(registration.hardware)

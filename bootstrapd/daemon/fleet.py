@@ -28,6 +28,7 @@ from bootstrapd.edge.bus import Bus, Terms
 from bootstrapd.edge.installer import Installer
 from bootstrapd.edge.journal import Journal
 from bootstrapd.edge.nats_server import Login, NatsServer
+from bootstrapd.edge.neighbours import addresses_of
 from bootstrapd.edge.outbox import Outbox
 from bootstrapd.errors import EdgeError, RefusedError
 from bootstrapd.model import ChosenDisk, Host, Profile, Transition
@@ -76,6 +77,7 @@ class Fleet:
             key_file=key_file,
             at_once=config.install.at_once,
             ssh_port=config.install.ssh_port,
+            neighbours=addresses_of,
         )
         installer = Installer(_tools(), Limits(), self._paths.state_folder / "jobs")
         self.installs = Installs(appliance, installer, ground, durable)

@@ -27,10 +27,6 @@ log = structlog.get_logger(__name__)
 JUDGED_AGAIN: Final = frozenset({State.LIVE, State.REJECTED, State.FAILED})
 MID_INSTALL: Final = frozenset({State.CLAIMED, State.INSTALLING})
 STOPPED: Final = "bootstrapd was stopped while it ran"
-FIRST_BOOT: Final = (
-    "look at its console: it may hang in its boot loader, boot from another disk, or have no network; "
-    "'bootstrapd hosts retry NAME' lets its next power-on install it again"
-)
 
 
 class Installs:
@@ -168,6 +164,9 @@ class Installs:
         if machine.state is State.CLAIMED:
             self._runs.start(machine, host, profile)
             return
+        if machine.state is State.REBOOTING and profile.report == "ssh":
+            self._runs.look_for(machine, host, profile)
+            return
         due = claim(machine, profile, self._registry.arms.get(host.name), self._appliance.chance.now())
         match due:
             case Claim(arm=arm, disks=disks) if not self.problems:
@@ -190,9 +189,9 @@ class Installs:
             case State.INSTALLING:
                 cause, hint = f"it took longer than {deadline / 3600:.0f} h", "see the last lines"
             case State.REBOOTING:
-                stage = "first boot"
-                cause = f"its system did not report within {deadline / 60:.0f} minutes"
-                hint = FIRST_BOOT.replace("NAME", machine.host)
+                self._runs.stop_soon(machine)
+                self._outcomes.failed(machine, self._runs.overdue(machine, deadline))
+                return
             case _:
                 return
         self._runs.stop_soon(machine)

@@ -8,7 +8,7 @@ processes are dead.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -16,6 +16,7 @@ import structlog
 from msgspec import Struct
 
 from bootstrapd.daemon.appliance import Appliance, of
+from bootstrapd.daemon.first_boot import FirstBoots
 from bootstrapd.daemon.outcomes import Outcomes
 from bootstrapd.errors import EdgeError, RefusedError
 from bootstrapd.model import (
@@ -24,9 +25,11 @@ from bootstrapd.model import (
     EraseStarted,
     Host,
     Installed,
+    Mac,
     PhaseStarted,
     Profile,
     Progressed,
+    Report,
     State,
 )
 from bootstrapd.policy import install
@@ -55,6 +58,8 @@ class InstallerLike(Protocol):
 
     async def reboot(self, job: Job) -> Failure | None: ...
 
+    async def look(self, job: Job) -> Report | Failure: ...
+
 
 class Ground(Struct, frozen=True):
     """What an install needs of the appliance: a folder to build from, where to report, the key, the room."""
@@ -64,6 +69,8 @@ class Ground(Struct, frozen=True):
     key_file: Path
     at_once: int = 2
     ssh_port: int = 22
+    neighbours: Callable[[Iterable[Mac]], list[str]] = lambda _: []  # addresses that the kernel saw these at
+    wait: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
 class Runs:
@@ -85,6 +92,7 @@ class Runs:
         self._outcomes = outcomes
         self._slots = asyncio.Semaphore(ground.at_once)
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._first_boots = FirstBoots(appliance, installer, durable, ground.neighbours, ground.wait)
         self._told: dict[str, float] = {}  # when a machine's progress last became an event
 
     def start(self, machine: Machine, host: Host, profile: Profile) -> None:
@@ -94,6 +102,14 @@ class Runs:
     def reboot(self, machine: Machine, host: Host, profile: Profile) -> None:
         """Once more: the appliance was killed between the event and the act."""
         self._begin(machine, lambda: self._reboot(machine, host, profile))
+
+    def look_for(self, machine: Machine, host: Host, profile: Profile) -> None:
+        """Its new system does not report: ask for it, as soon as what is under way with it has ended."""
+        self._begin(machine, lambda: self._look_for(machine, host, profile))
+
+    def overdue(self, machine: Machine, waited_s: float) -> Failure:
+        """Why its first boot counts as failed."""
+        return self._first_boots.overdue(machine, waited_s)
 
     async def stop(self, machine: Machine) -> None:
         """No process of its run is alive when this returns."""
@@ -155,6 +171,12 @@ class Runs:
         """
         await self._installer.reboot(await self._job(machine, host, profile))
 
+    async def _look_for(self, machine: Machine, host: Host, profile: Profile) -> None:
+        try:
+            await self._first_boots.watch(machine, host, await self._job(machine, host, profile))
+        except EdgeError as error:
+            log.warning("the new system cannot be asked for", machine=host.name, reason=str(error))
+
     async def _job(self, machine: Machine, host: Host, profile: Profile) -> Job:
         flake = await asyncio.to_thread(self._ground.place, host, profile, machine.disks)
         hardware = machine.hardware
@@ -168,6 +190,7 @@ class Runs:
             flake=str(flake),
             key_file=str(self._ground.key_file),
             esp_label=profile.esp_label,
+            report=profile.report,
             server=self._ground.server(machine.address),
             report_token=self._appliance.chance.new_secret(),
             port=self._ground.ssh_port,

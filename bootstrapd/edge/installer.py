@@ -23,6 +23,8 @@ from bootstrapd.edge.installer_folder import extra_files, job_folder, remove
 from bootstrapd.edge.installer_process import Bounds, supervise
 from bootstrapd.edge.installer_reap import end_all
 from bootstrapd.errors import ConfigError, EdgeError
+from bootstrapd.model import Report
+from bootstrapd.policy import first_boot
 from bootstrapd.policy import install_facts as facts
 from bootstrapd.policy import install_steps as steps
 from bootstrapd.policy.install import (
@@ -47,7 +49,7 @@ Gate = Callable[[str, Built | None], Awaitable[None]]
 Tell = Callable[[Progress], None]
 Judge = Callable[[Job, Reading], Failure | None]
 
-SCRIPTS: Final = ("common", "probe", "preclean", "verify", "reboot")
+SCRIPTS: Final = ("common", "probe", "preclean", "verify", "reboot", "running")
 NIX_MIN: Final = (2, 16)  # nixos-anywhere asks for `nix config show`
 VERSION_DEADLINE_S: Final = 20.0
 LAYOUT_MAX_BYTES: Final = 2**22
@@ -122,6 +124,14 @@ class Installer:
         except _FailedError as failed:
             return failed.failure
         return None
+
+    async def look(self, job: Job) -> Report | Failure:
+        """Which system runs on the machine now, as it says over the pinned link; asked once."""
+        try:
+            with self._at(first_boot.STAGE, job, lambda _: None) as at:
+                return first_boot.judge(job, await at.step(steps.running(job)))
+        except _FailedError as failed:
+            return failed.failure
 
     @contextlib.contextmanager
     def _at(self, stage: str, job: Job, tell: Tell) -> Iterator[_Run]:

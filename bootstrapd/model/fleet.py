@@ -74,6 +74,7 @@ class Profile(Struct, frozen=True, kw_only=True):
     layout: str = ""
     flake: str = ""
     install: str = "auto"
+    report: str = "agent"  # how its first boot is known: "agent" = it says so, "ssh" = we log in and look
     local_boot: str = "disk"
     esp_label: str = "ESP"
     kernel_params: tuple[str, ...] = ()

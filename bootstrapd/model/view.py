@@ -147,6 +147,7 @@ class ProfileView(Struct, frozen=True, kw_only=True):
     name: str
     images: dict[str, str] = {}  # cpu -> image; "" = every cpu
     install: str = ""
+    report: str = ""
     local_boot: str = ""
     esp_label: str = ""
     layout: str = ""

@@ -14,7 +14,18 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bootstrapd.errors import ConfigError
-from bootstrapd.model import Hardware, Host, Mac, Nic, Registration, Report, clean_serial, clean_uuid
+from bootstrapd.model import (
+    Drifted,
+    Hardware,
+    Host,
+    Mac,
+    Nic,
+    Registration,
+    Report,
+    Reported,
+    clean_serial,
+    clean_uuid,
+)
 from bootstrapd.policy.machine import TOKEN_LIFE_S, Machine, Token, spender
 
 TOKENS_AN_ADDRESS: Final = 4
@@ -74,6 +85,23 @@ def judge_report(report: Report, machine: Machine) -> Refusal | None:
 def is_report_repeated(report: Report, machine: Machine) -> bool:
     """The same report once more, from the same boot."""
     return bool(machine.report_spent_by) and machine.report_spent_by == _reporter(report)
+
+
+def outcome(report: Report, machine: Machine, address: str) -> Reported | Drifted:
+    """What a report that may be taken proves, as a draft of the event that says it."""
+    if report.closure != machine.closure:
+        return Drifted(
+            id="", at=0.0, machine=machine.id, expected=machine.closure, found=report.closure, address=address
+        )
+    return Reported(
+        id="",
+        at=0.0,
+        machine=machine.id,
+        closure=report.closure,
+        address=address,
+        boot_id=report.boot_id,
+        host_keys=report.host_keys,
+    )
 
 
 def _reporter(report: Report) -> str:

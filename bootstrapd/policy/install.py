@@ -33,6 +33,7 @@ _HOLDS: Final = {
     "install": "The chosen disks are newly formatted and hold an incomplete system",
     "verify": "The chosen disks hold a new system that was not found good",
     "reboot": "The chosen disks hold the new system",
+    "first boot": "The chosen disks hold the new system",
 }
 
 
@@ -77,6 +78,7 @@ class Limits(Struct, frozen=True, kw_only=True):
             "install": 3600.0,
             "verify": 120.0,
             "reboot": 60.0,
+            "first boot": 60.0,  # one look at it
         }
     )
     stall_s: dict[str, float] = field(default_factory=lambda: {"install": 300.0})

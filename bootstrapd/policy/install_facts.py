@@ -70,8 +70,7 @@ def judge_installed(job: Job, reading: Reading, built: Built) -> Failure | None:
     facts = reading.facts
     wrong = [*_not_mounted(reading), *_profile_differs(built, facts)]
     wrong += _no_uefi_loader(job, facts) if job.firmware == "uefi" else _no_bios_loader(facts)
-    if job.report == "agent":
-        wrong += _not_planted(facts)
+    wrong += _not_planted(facts) if job.report == "agent" else _no_host_key(job, facts)
     return _failed("verify", wrong, "The machine was not rebooted: look at it over SSH", job, reading)
 
 
@@ -141,6 +140,14 @@ def _not_planted(facts: Sequence[tuple[str, ...]]) -> list[str]:
         for name in ("server", "token")
         if found.get(name) != wanted
     ]
+
+
+def _no_host_key(job: Job, facts: Sequence[tuple[str, ...]]) -> list[str]:
+    """The key that the machine is pinned to: without it nobody can tell that it is the machine that answers."""
+    pinned = " ".join(job.host_key.split()[:2])
+    if ("hostkey", pinned) in facts:
+        return []
+    return ["/etc/ssh of the new system has not kept the SSH host key that the machine registered with"]
 
 
 def _failed(

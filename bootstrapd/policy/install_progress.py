@@ -30,7 +30,7 @@ RED_FLAGS: Final = re.compile(
     r"|efiSysMountPoint = .* is not a mounted partition"
     r"|^### Switching system into kexec ###"
 )
-_STORE_PATH: Final = re.compile(r"/\S*/[0-9a-z]{32}-[A-Za-z0-9+._?=-]+(?<!\.drv)")
+STORE_PATH: Final = re.compile(r"/\S*/[0-9a-z]{32}-[A-Za-z0-9+._?=-]+(?<!\.drv)")
 _ANSI: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _BYTES: Final = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
@@ -83,7 +83,7 @@ class Reading:
         self.unsaid = [words for words in self.unsaid if not line.startswith(words)]
         if RED_FLAGS.search(line) and len(self.flags) < FLAGS_MAX:
             self.flags.append(line)
-        if _STORE_PATH.fullmatch(line):
+        if STORE_PATH.fullmatch(line):
             self.store_path = line
         for pattern, act in _ROWS:
             if found := pattern.match(line):

@@ -70,6 +70,8 @@ def install(job: Job, built: Built, extra_files: str) -> Step:
     """`extra_files` is the folder laid over the new system, "" for none."""
     must_say = ("### Installing NixOS ###", "installation finished!", "### Done! ###")
     extra = ("--extra-files", extra_files) if extra_files else ()
+    if job.report == "ssh":
+        extra = (*extra, "--copy-host-keys")  # so that the pin holds after the reboot
     return _nixos_anywhere(job, built, "install", must_say, extra)
 
 
@@ -79,6 +81,11 @@ def verify(job: Job) -> Step:
 
 def reboot(job: Job) -> Step:
     return _over_ssh(job, "reboot", "reboot", must_say=("@rebooting",))
+
+
+def running(job: Job) -> Step:
+    """After the reboot: which system answers."""
+    return _over_ssh(job, "first boot", "running", must_say=("@running",))
 
 
 def environment(folder: str, tools: Tools, appliance: Mapping[str, str], *, is_pinned: bool) -> dict[str, str]:

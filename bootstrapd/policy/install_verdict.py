@@ -19,6 +19,9 @@ from bootstrapd.policy.install_steps import Step
 SHOWN_MAX: Final = 20
 LAST_WORDS: Final = 10
 
+OTHER_KEY: Final = "The machine at this address shows another SSH host key than the one that registered"
+KEY_REFUSED: Final = "The machine does not let the deployment key in"
+
 _NEW_LOGIN: Final = "The install goes on once it has booted the live system again and registered"
 _KEY_HINT: Final = (
     "The live system has to take the deployment key from its overlay: look at ssh/authorized_keys"
@@ -50,13 +53,13 @@ def _cause(pattern: str, sentence: str, hint: str = "", *, is_lost: bool = False
 CAUSES: Final = (
     _cause(
         r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED|No \S+ host key is known for",
-        "The machine at this address shows another SSH host key than the one that registered",
+        OTHER_KEY,
         f"Somebody else has the address, or the machine rebooted. {_NEW_LOGIN}",
         is_lost=True,
     ),
     _cause(
         r"Permission denied \(|Too many authentication failures",
-        "The machine does not let the deployment key in",
+        KEY_REFUSED,
         _KEY_HINT,
     ),
     _cause(

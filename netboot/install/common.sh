@@ -19,6 +19,16 @@ fact() {
     printf '\n'
 }
 
+# The VARIANT_ID of the system that runs
+variant() { sed -n 's/^VARIANT_ID=//p' "$ROOT/etc/os-release" | tr -d "\"'"; }
+
+# FOLDER: the SSH host keys in it that have both halves
+say_host_keys() {
+    for key in "$1"/ssh_host_*_key; do
+        if [ -s "$key" ] && [ -r "$key.pub" ]; then fact hostkey "$(awk 'NR == 1 { print $1, $2 }' "$key.pub")"; fi
+    done
+}
+
 has() { command -v "$1" >/dev/null 2>&1; }
 
 # PATH: the kernel's name of the disk that it leads to; nothing where there is none

@@ -12,7 +12,7 @@ serial_of() {
     if [ -r "$page" ]; then tail -c +5 "$page" | tr -d '\000'; fi
 }
 
-fact variant "$(sed -n 's/^VARIANT_ID=//p' "$ROOT/etc/os-release" | tr -d "\"'")"
+fact variant "$(variant)"
 for disk; do
     name=$(name_of "$disk")
     if [ -z "$name" ]; then

@@ -60,3 +60,4 @@ for file in server token; do
     # shellcheck disable=SC2012 # not every busybox has stat
     fact report "$file" "$(ls -ln "$ROOT/mnt/var/lib/bootstrapd-report/$file" 2>/dev/null | awk '{ print $1, $3 }')"
 done
+say_host_keys "$ROOT/mnt/etc/ssh"

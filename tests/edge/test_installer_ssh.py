@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import pytest
-from install_stage import Stage
+from install_stage import BOOT_ID, Stage
 
+from bootstrapd.model import Report
+from bootstrapd.policy import first_boot
 from bootstrapd.policy.install import Built, Done, Failure, Job
+from bootstrapd.policy.install_verdict import KEY_REFUSED, OTHER_KEY
 
 SSHD: Final = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
 pytestmark = pytest.mark.skipif(
@@ -146,3 +149,66 @@ async def test_reboot_is_asked_for_over_the_same_link(peer: Peer) -> None:
     assert peer.stage.called("setsid") == [
         "setsid sh -c sleep 2; systemctl reboot || reboot || reboot -f",
     ]
+
+
+# report = "ssh": the new system is known by the key of the live one, and is asked over the same link
+
+
+async def look(peer: Peer, **changes: object) -> Report | Failure:
+    values = {name: getattr(peer.job, name) for name in peer.job.__struct_fields__}
+    silent = peer.stage.job(**(values | {"report": "ssh"} | changes))
+    async with asyncio.timeout(DEADLINE_S):
+        return await peer.stage.installer().look(silent)
+
+
+async def test_the_live_systems_keys_are_kept_and_the_new_system_is_known_by_them(peer: Peer) -> None:
+    """From the install to what a report would say, without the new system doing anything for it."""
+    stage = peer.stage
+    (Path(stage.built.closure) / "etc/systemd/system/bootstrapd-report.service").unlink()
+    stage.give_host_key(peer.job.host_key)
+    values = {name: getattr(peer.job, name) for name in peer.job.__struct_fields__}
+    silent = stage.job(**(values | {"report": "ssh"}))
+    async with asyncio.timeout(DEADLINE_S):
+        assert await stage.installer().run(silent, stage.gate, stage.tell) == Done(built=stage.built)
+    assert (stage.root / "mnt/etc/ssh/ssh_host_ed25519_key").exists()
+    assert not (stage.root / "mnt/var/lib/bootstrapd-report").exists()
+    still_live = await look(peer)
+    assert isinstance(still_live, Failure)
+    assert still_live.cause == first_boot.LIVE
+    stage.boot_disk(stage.built.closure)
+    kind, key, *_ = peer.job.host_key.split()
+    assert await look(peer) == Report(
+        token="", closure=stage.built.closure, boot_id=BOOT_ID, host_keys=(f"{kind} {key}",)
+    )
+    assert not list(stage.jobs.iterdir())
+
+
+async def test_a_system_that_would_not_be_recognised_is_not_rebooted(peer: Peer) -> None:
+    peer.stage.give_host_key(peer.job.host_key)
+    peer.stage.scene("installed", f"rm {peer.stage.root}/mnt/etc/ssh/*\n")
+    result = await run(peer, report="ssh")
+    assert isinstance(result, Failure)
+    assert result.stage == "verify"
+    assert "has not kept the SSH host key" in result.cause
+
+
+async def test_who_shows_another_key_is_not_believed(peer: Peer) -> None:
+    peer.stage.boot_disk(peer.stage.built.closure)
+    found = await look(peer, host_key=make_key(peer.keys / "other"))
+    assert isinstance(found, Failure)
+    assert (found.cause, found.is_lost) == (OTHER_KEY, True)
+
+
+async def test_a_system_that_does_not_let_the_key_in_is_said(peer: Peer) -> None:
+    peer.stage.boot_disk(peer.stage.built.closure)
+    make_key(peer.keys / "stranger")
+    found = await look(peer, key_file=f"{peer.keys}/stranger")
+    assert isinstance(found, Failure)
+    assert (found.stage, found.cause) == ("first boot", KEY_REFUSED)
+
+
+async def test_a_new_system_is_not_rebooted_again(peer: Peer) -> None:
+    peer.stage.boot_disk(peer.stage.built.closure)
+    async with asyncio.timeout(DEADLINE_S):
+        assert await peer.stage.installer().reboot(peer.job) is None
+    assert peer.stage.calls() == []

@@ -15,6 +15,7 @@ from bootstrapd.policy.install_progress import Reading
 PATH: Final = DISK.path
 GOOD_PROBE: Final = ["@variant\tinstaller", f"@disk\t{PATH}\twhole\t6442450944\tABC\tvda"]
 ROOT: Final = "@mount\t/mnt\t/dev/vda2\text4\tchosen"
+KEPT: Final = f"@hostkey\t{job().host_key}"
 GOOD: Final = {
     "root": ROOT,
     "boot": "@mount\t/mnt/boot\t/dev/vda1\tvfat\tchosen",
@@ -115,10 +116,18 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
 
 def test_bios_wants_boot_code_and_no_esp() -> None:
     bios = job(firmware="bios", report="ssh")
-    lines = [ROOT, GOOD["profile"]]
+    lines = [ROOT, GOOD["profile"], KEPT]
     assert facts.judge_installed(bios, read(*lines, f"@mbr\t{PATH}\t431"), BUILT) is None
     assert "boot code" in cause(facts.judge_installed(bios, read(*lines, GOOD["mbr"]), BUILT))
     assert "boot code" in cause(facts.judge_installed(bios, read(*lines), BUILT))
+
+
+@pytest.mark.parametrize("line", ["", "@hostkey", "@hostkey\tssh-ed25519 AAAAother", "@hostkey\tssh-rsa AAAA"])
+def test_a_system_that_could_not_be_recognised_is_not_rebooted(line: str) -> None:
+    silent = job(report="ssh")
+    lines = [text for name, text in GOOD.items() if name not in {"server", "token"}]
+    assert facts.judge_installed(silent, read(*lines, "@hostkey\tssh-rsa BBBB", KEPT), BUILT) is None
+    assert "has not kept the SSH host key" in cause(facts.judge_installed(silent, read(*lines, line), BUILT))
 
 
 @pytest.mark.parametrize(

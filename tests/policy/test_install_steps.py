@@ -27,6 +27,18 @@ def test_the_phases_of_nixos_anywhere() -> None:
     )
 
 
+def test_a_system_that_does_not_report_keeps_the_key_that_it_is_known_by() -> None:
+    silent = job(report="ssh")
+    assert steps.install(silent, BUILT, "").arguments == (
+        *("--phases", "install", "--store-paths", BUILT.disko, BUILT.closure, "--build-on", "local"),
+        *("--no-substitute-on-destination", "-i", JOB.key_file, "--copy-host-keys", "root@10.77.0.10"),
+    )
+    assert "--copy-host-keys" not in steps.disko(silent, BUILT).arguments
+    look = steps.running(silent)
+    assert (look.script, look.must_say) == ("running", ("@running",))
+    assert look.arguments == ("root@10.77.0.10", f"sh -s -- {DISK.path}")
+
+
 def test_builds_read_the_folder_as_it_is() -> None:
     system, disko = steps.build(JOB)
     flake = "path:/var/lib/bootstrapd/hosts#nixosConfigurations.node1.config.system.build"
@@ -46,7 +58,13 @@ def test_the_remote_shell_gets_its_words_quoted() -> None:
 
 def test_no_secret_is_in_a_command_line_or_the_environment() -> None:
     every = [steps.probe(JOB), *steps.build(JOB), steps.preclean(JOB), steps.disko(JOB, BUILT)]
-    every += [steps.mounted(JOB), steps.install(JOB, BUILT, "/x"), steps.verify(JOB), steps.reboot(JOB)]
+    every += [
+        steps.mounted(JOB),
+        steps.install(JOB, BUILT, "/x"),
+        steps.verify(JOB),
+        steps.reboot(JOB),
+        steps.running(JOB),
+    ]
     assert not [step for step in every if JOB.report_token in " ".join(step.arguments)]
     inherited = {"SSHPASS": "x", "NIX_SSHOPTS": "-oX", "AWS_SECRET": "x", "NIX_PATH": "p", "https_proxy": "h"}
     found = steps.environment("/jobs/run", Tools(scripts="", path="/bin"), inherited, is_pinned=True)
