@@ -16,6 +16,7 @@ import select
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -286,6 +287,15 @@ class Rack:
         assert self.process is not None
         self.process.kill()
         self.process.wait()
+
+    @contextlib.contextmanager
+    def slow_disk(self) -> Iterator[None]:
+        """No event gets onto the disk meanwhile: what the appliance says and does must wait."""
+        journal = sqlite3.connect(self.state / "journal.db", isolation_level=None, timeout=PATIENCE_S)
+        with contextlib.closing(journal):
+            journal.execute("BEGIN IMMEDIATE")
+            yield
+            journal.execute("ROLLBACK")
 
     def ask_to_stop(self) -> None:
         assert self.process is not None

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import sys
@@ -30,6 +31,8 @@ KILLS_A_ROUND: Final = 6
 POWER_CUTS: Final = 0.15  # how often a machine loses its power with the appliance
 STOPS: Final = 0.15  # how often it is being stopped in peace when it is killed
 STOP_S: Final = 0.3
+SLOW_DISKS: Final = 0.35  # how often no event of the last moments before the kill got onto the disk
+SLOW_S: Final = 1.0
 DEAF: Final = 0.1  # how often a tool hears no TERM
 ROUNDS_MAX: Final = KILLS * 3
 
@@ -61,13 +64,21 @@ class Killer(threading.Thread):
             if self._called_off.wait(self._dice.uniform(0, self._usual_s / (2 if number else 1))):
                 return
             self.moments[self._moment()] += 1
-            if self._dice.random() < STOPS:
-                self._rack.ask_to_stop()
-                self._called_off.wait(self._dice.uniform(0, STOP_S))
-            self._rack.kill()
+            self._kill()
             if self._dice.random() < POWER_CUTS:
                 self._dice.choice(self._rack.machines).switch()
             self._rack.start()
+
+    def _kill(self) -> None:
+        """At once; or as it stops, or as its disk has kept it waiting for a while."""
+        with contextlib.ExitStack() as until_killed:
+            if (way := self._dice.random()) < STOPS:
+                self._rack.ask_to_stop()
+                self._called_off.wait(self._dice.uniform(0, STOP_S))
+            elif way < STOPS + SLOW_DISKS:
+                until_killed.enter_context(self._rack.slow_disk())
+                self._called_off.wait(self._dice.uniform(0, SLOW_S))
+            self._rack.kill()
 
     def call_off(self) -> int:
         """How many kills there were."""
