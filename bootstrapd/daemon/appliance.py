@@ -181,13 +181,11 @@ class Appliance:
 
     def _claim(self, machine: Machine, host: str) -> Machine:
         """The machine is this host now; a record that was the host already takes it in."""
-        if (
-            machine.state in IN_A_RUN
-        ):  # its record is the run's until that has ended; its next ask is soon enough
-            return machine
         holder = self.registry.by_host.get(host)
         if holder is None or holder is machine:
             self.tell(Enrolled(**of(machine), host=host, macs=tuple(machine.macs)))
+            return machine
+        if machine.state in IN_A_RUN:  # its record is the run's; it asks again when that has ended
             return machine
         self.tell(Merged(**of(holder), other=machine.id))
         return holder

@@ -1,4 +1,4 @@
-"""Installs that somebody gets in the way of: nothing is erased that the files and the consent do not name now."""
+"""Installs that somebody gets in the way of: nothing is erased that files and consent do not name now."""
 
 from __future__ import annotations
 
@@ -179,6 +179,16 @@ async def test_a_machine_in_mid_install_is_merged_into_no_other() -> None:
     await edit(made, host("b", OTHER_MAC, MAC))
     assert made.appliance.registry.machines.get(machine.id) is machine
     assert machine.state is State.INSTALLING
+
+
+async def test_a_host_that_is_renamed_in_mid_install_can_be_aborted() -> None:
+    made = await fleet()
+    made.installer.hangs.add("disko")
+    await made.register()
+    await edit(made, host("new-name"))
+    await made.arming.abort("new-name", "hosts abort")
+    assert made.installer.stopped == [("cim-1", "disko")]
+    assert made.state("new-name") is State.FAILED
 
 
 def token(made: Fleet, mac: Mac = MAC) -> str:
