@@ -29,16 +29,17 @@ _HOST_KEY: Final = re.compile(r"[a-z0-9@.-]+ [A-Za-z0-9+/]{16,900}={0,3}")
 _HOST_KEYS_MAX: Final = 16
 _CLOSURE_MAX: Final = 255
 _AGAIN: Final = "'bootstrapd hosts retry {host}' lets its next power-on install it again"
+_WHERE: Final = "[network] address in its host.toml says where it is"
 _CONSOLE: Final = "look at its console: it may hang in its boot loader, boot from another disk,"
 _HINTS: Final = {
     KEY_REFUSED: "its system needs the key in {public_key} in root's authorized_keys",
     OTHER_KEY: (
         "its system has to keep the SSH host keys that the install put into /etc/ssh; or somebody else has its "
-        "address: [network] address in its host.toml says where it is"
+        f"address: {_WHERE}"
     ),
     LIVE: "look at its console: it did not reboot",
 }
-_UNSEEN: Final = f"{_CONSOLE} have no network, no sshd, or another address than those: [network] address in its host.toml says where it is"
+_UNSEEN: Final = f"{_CONSOLE} have no network, no sshd, or another address than those: {_WHERE}"
 
 
 class Asked(Struct, frozen=True, kw_only=True):
