@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -165,16 +166,16 @@ async def test_a_journal_that_outgrows_its_bound_says_that_nats_is_away_and_drop
         for number in range(0, 3000, 1000):
             await append(journal, range(number, number + 1000))
         assert f"journal {path}: it holds " in journal.crowded
-        assert "3000 events wait for NATS; none is dropped" in journal.crowded
+        assert re.search("[0-9]+ events wait for NATS; none is dropped", journal.crowded)
         assert journal.problem == ""
         journal.snapshot(b"all")
         journal.move(Position(3000, "made", 3000))
         for number in range(3000, 6000, 1000):
             await append(journal, range(number, number + 1000))
             journal.move(Position(number + 1000, "made", 1))
-        await append(journal, range(6000, 7000))
+        await append(journal, range(6000, 8000))
         assert journal.crowded == ""
-    assert replayed(path)[1] == [noticed(number) for number in range(3000, 7000)]
+    assert replayed(path)[1] == [noticed(number) for number in range(3000, 8000)]
 
 
 async def test_the_position_is_kept(path: Path) -> None:
