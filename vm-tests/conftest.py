@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the package, where it is n
 
 from image.build import build
 from rack import MissingError, Rack
+from standin import parts
 
 NOTES = pytest.StashKey[list[str]]()
 RACK = pytest.StashKey[Rack]()
@@ -23,6 +24,15 @@ def image() -> Path:
     """The test image's folder."""
     try:
         return build()
+    except MissingError as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def standins() -> Path:
+    """The parts of the systems that the stand-ins install."""
+    try:
+        return parts.build()
     except MissingError as missing:
         pytest.skip(str(missing))
 

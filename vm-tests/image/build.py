@@ -65,7 +65,7 @@ def _contents(source: Kernel, cache: Path) -> list[cpio.CpioFile]:
         cpio.CpioFile("bin/busybox", Path(busybox).read_bytes(), program),
         cpio.CpioFile("modules/order", "".join(f"{file.stem}\n" for file in source.modules).encode()),
     ]
-    files += [cpio.symlink(f"bin/{name}", "busybox") for name in _APPLETS]
+    files += [cpio.symlink(f"bin/{name}", "busybox") for name in _APPLETS.split()]
     files += [cpio.CpioFile(f"modules/{file.name}", file.read_bytes()) for file in source.modules]
     return files
 
@@ -82,13 +82,13 @@ def _sha256(data: bytes) -> str:
 
 
 # What init, its DHCP script, the agent, and whoever comes in over SSH call.
-_APPLETS: Final = (
-    "awk base64 basename blockdev cat chgrp chmod chown chroot cmp cp cpio cut date dd df dirname du echo env expr false "
-    "find findfs grep gzip head hexdump id insmod ip kill killall ln ls lsmod md5sum mkdir mknod mkswap mktemp "
-    "mv od partprobe pidof poweroff printf ps readlink realpath reboot rm rmdir sed seq setsid "
-    "sha256sum sleep sort stat swapoff swapon sync tail tar tee test timeout touch tr true udhcpc uname uniq wc "
-    "wget xargs"
-).split()
+_APPLETS: Final = """
+awk base64 basename blockdev cat chgrp chmod chown chroot cmp cp cpio cut date dd df dirname du echo env
+expr false find findfs grep gzip head hexdump id insmod ip kill killall ln ls lsmod md5sum mkdir mknod
+mkswap mktemp mv od partprobe pidof poweroff printf ps readlink realpath reboot rm rmdir sed seq setsid
+sha256sum sleep sort stat swapoff swapon sync tail tar tee test timeout touch tr true udhcpc uname uniq wc
+wget xargs
+"""
 
 
 if __name__ == "__main__":

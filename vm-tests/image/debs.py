@@ -1,7 +1,7 @@
-"""Programs of the distribution without installing them: packages fetched, unpacked in the cache, and run from there.
+"""Programs of the distribution without installing them: packages fetched, unpacked, run from the cache.
 
-What a program needs of shared libraries is asked of the distribution's own loader; packages of libraries are fetched
-until it is satisfied, so that nothing depends on what happens to be installed on this machine.
+What a program needs of shared libraries is asked of the distribution's own loader; packages of libraries are
+fetched until it is satisfied, so that nothing depends on what happens to be installed on this machine.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What makes the test image something that can be installed from: sshd, and the programs that partition and format.
+"""What makes the test image something to install from: sshd, and the programs that partition and format.
 
-The programs are the distribution's own, with the libraries they need; busybox does the rest. `nixos-install` and
-`udevadm` are small stand-ins of ours (the files beside this one).
+The programs are the distribution's own, with the libraries they need; busybox does the rest. `nixos-install`
+and `udevadm` are small stand-ins of ours (the files beside this one).
 """
 
 from __future__ import annotations
@@ -48,7 +48,6 @@ PRETTY_NAME="bootstrapd's test image (no NixOS: it stands in for the installer)"
     # The system's own users only: no service is asked for names.
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
     "ssh/sshd_config": """\
-HostKey /etc/ssh/ssh_host_ed25519_key
 AuthorizedKeysFile /root/.ssh/authorized_keys
 PasswordAuthentication no
 KbdInteractiveAuthentication no
@@ -56,7 +55,10 @@ UsePAM no
 UseDNS no
 StrictModes no
 """,
-    "lvm/lvm.conf": "devices { obtain_device_list_from_udev = 0 }\nactivation { udev_sync = 0 udev_rules = 0 }\n",
+    "lvm/lvm.conf": """\
+devices { obtain_device_list_from_udev = 0 }
+activation { udev_sync = 0 udev_rules = 0 }
+""",
 }
 
 

@@ -67,10 +67,10 @@ class Appliance:
         self._process.kill()
         self._process = None
 
-    def wait_for_log(self, pattern: str, timeout_s: float) -> Line:
-        """The first line of its log that matches."""
+    def wait_for_log(self, pattern: str, timeout_s: float, unless: str = "", count: int = 1) -> Line:
+        """The first line of its log since its start that matches; see `Lines.wait_for`."""
         assert self._process is not None
-        return self._process.lines.wait_for(pattern, timeout_s)
+        return self._process.lines.wait_for(pattern, timeout_s, unless, count)
 
     def tail(self) -> str:
         """Its log's last lines, for a message."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import threading
 import time
@@ -41,18 +42,19 @@ class Lines:
             rest = _clean(self._rest)
             return [*self._lines, Line(time.time(), rest)] if rest else list(self._lines)
 
-    def find(self, pattern: str) -> Line | None:
-        """The first line so far that matches."""
-        return next((line for line in self.all() if re.search(pattern, line.text)), None)
+    def find(self, pattern: str, count: int = 1) -> Line | None:
+        """The first line so far that matches; with `count`, the second, the third, …"""
+        matching = (line for line in self.all() if re.search(pattern, line.text))
+        return next(itertools.islice(matching, count - 1, None), None)
 
-    def wait_for(self, pattern: str, timeout_s: float, unless: str = "") -> Line:
-        """The first line that matches, from the beginning on. NotSeenError: not in time, or not any more.
+    def wait_for(self, pattern: str, timeout_s: float, unless: str = "", count: int = 1) -> Line:
+        """As `find`, from the beginning on. NotSeenError: not in time, or not any more.
 
         `unless`: a line that matches this one means that there is nothing left to wait for.
         """
         deadline = time.monotonic() + timeout_s
         with self._news:
-            while (found := self.find(pattern)) is None:
+            while (found := self.find(pattern, count)) is None:
                 left = deadline - time.monotonic()
                 instead = self.find(unless) if unless else None
                 if instead:

@@ -47,7 +47,7 @@ class Machine:
         boots_from: int = 0,
         reboots: bool = False,
     ) -> None:
-        """`boots_from`: the card that is first in the boot order. `reboots`: as hardware does, else a reboot ends it."""
+        """`boots_from`: the card that is first in the boot order. `reboots`: else a reboot ends it."""
         self.name = name
         self.kind = kind
         self.macs = tuple(macs)
@@ -115,9 +115,11 @@ class Machine:
         assert self._qmp is not None
         return str(self._qmp.ask("query-status")["status"])
 
-    def wait_for_console(self, pattern: str, timeout_s: float = 120.0, unless: str = "") -> Line:
+    def wait_for_console(
+        self, pattern: str, timeout_s: float = 120.0, unless: str = "", count: int = 1
+    ) -> Line:
         """The first console line since power-on that matches; see `Lines.wait_for`."""
-        return self.console.wait_for(pattern, timeout_s, unless)
+        return self.console.wait_for(pattern, timeout_s, unless, count)
 
     def describe(self) -> str:
         """The console's last lines, for a message."""

@@ -1,6 +1,6 @@
-"""What the appliance of the rack installs with: nix and nixos-anywhere, the real ones where they can serve, else stand-ins.
+"""What the rack's appliance installs with: the real nix and nixos-anywhere where they serve, else stand-ins.
 
-The real ones can where both are on PATH, nix is new enough, and the hosts folder is a flake that evaluates with them.
+The real ones can where both are on PATH, nix is new enough, and the hosts folder is a flake.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Disko's layouts, as far as the stand-in knows them: GPT disks with file systems on them. It says what it does not know."""
+"""Disko's layouts, as far as the stand-in knows them: GPT disks with file systems; the rest is refused."""
 
 from __future__ import annotations
 
@@ -61,14 +61,18 @@ class Devices:
 
 
 def disko_script(devices: Devices) -> str:
-    """The script that destroys, formats and mounts; it ends at the first thing that fails, and tells what it does."""
+    """The script that destroys, formats and mounts; it tells what it does, and ends at what fails."""
     lines = [_HEAD]
     for disk, partitions in devices.disks.items():
         table = "".join(
             f"{'size=' + each.size + ', ' if each.size else ''}type={each.type}, name={each.name}\n"
             for each in partitions
         )
-        lines += [f"destroy {shlex.quote(disk)}", f"sfdisk {shlex.quote(disk)} <<'TABLE'", f"label: gpt\n{table}TABLE"]
+        lines += [
+            f"destroy {shlex.quote(disk)}",
+            f"sfdisk {shlex.quote(disk)} <<'TABLE'",
+            f"label: gpt\n{table}TABLE",
+        ]
         lines += ["udevadm trigger --subsystem-match=block", "udevadm settle --timeout 120"]
         lines += [
             f'mkfs.{each.format} {shlex.join(each.extra)} "$(part {shlex.quote(disk)} {each.number})"'

@@ -23,8 +23,8 @@ HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[1]
 AGENT: Final = ROOT / "netboot" / "agent" / "bootstrapd-agent"
 MODULES: Final = ("virtio_pci", "virtio_net", "virtio_blk", "nvme", "crc32c_generic", "ext4")
-# The loader finds the EFI system partition by its label, on whatever disk it is: that is what the layouts promise,
-# and it works too when iPXE started it, which does not tell a loader what disk it came from.
+# The loader finds the EFI system partition by its label, on whatever disk it is: that is what the layouts
+# promise, and it works too when iPXE started it, which does not tell a loader what disk it came from.
 GRUB_START: Final = "search.fs_label ESP root\nset prefix=($root)/grub\nconfigfile /grub/grub.cfg\n"
 _GRUB: Final = (
     *("part_gpt", "fat", "search", "search_label", "normal", "configfile"),
@@ -37,14 +37,14 @@ _TARGETS: Final = {  # GRUB's name of a firmware: what is made for it, modules o
 
 
 def build(out: Path = ROOT / "build" / "standin", cache: Path = ROOT / "build" / "cache") -> Path:
-    """The folder with the parts, built again when something of them has changed. MissingError says what lacks."""
+    """The folder with the parts, built again when something of them has changed, or MissingError."""
     source = kernel(cache)
-    grub = debs.tree(
-        cache, "grub", ("grub-common", "grub-pc-bin", "grub-efi-amd64-bin"), ("grub-mkimage",)
-    )
+    grub = debs.tree(cache, "grub", ("grub-common", "grub-pc-bin", "grub-efi-amd64-bin"), ("grub-mkimage",))
     nix = debs.tree(cache, "nix", ("nix-bin",), ("nix-instantiate",))
     initrd = gzip.compress(cpio.build(_initrd(source.only(*MODULES))), 6, mtime=0)
-    wanted = hashlib.sha256(initrd + AGENT.read_bytes() + repr((source.version, GRUB_START)).encode()).hexdigest()
+    wanted = hashlib.sha256(
+        initrd + AGENT.read_bytes() + repr((source.version, GRUB_START)).encode()
+    ).hexdigest()
     if (out / "stamp").exists() and (out / "stamp").read_text() == wanted:
         return out
     shutil.rmtree(out, ignore_errors=True)

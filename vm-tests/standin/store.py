@@ -27,7 +27,7 @@ class Store:
         return cls(Path(os.environ.get("NIX_STORE_DIR", ON_MACHINES)))
 
     def add(self, name: str, identity: bytes, references: Iterable[Path], fill: Callable[[Path], None]) -> Path:
-        """The path of `name` made of `identity`; `fill` writes it (a file or a folder) unless it is there already."""
+        """The path of `name` made of `identity`; `fill` writes it, file or folder, if it is not there."""
         path = self.folder / f"{_hash(name.encode() + identity)}-{name}"
         if path.exists():
             return path

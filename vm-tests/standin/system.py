@@ -1,4 +1,4 @@
-"""What the stand-in builds for a host: the disko script of its layout, and a small system that boots from its disks."""
+"""What the stand-in builds for a host: the disko script of its layout, and a small system that boots."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from layout import Devices, disko_script
-from store import Store, on_machines
+from standin.layout import Devices, disko_script
+from standin.store import Store, on_machines
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -68,11 +68,22 @@ def _evaluate(folder: Path, host: str, profile: str) -> dict[str, Any]:
     chosen = folder / host / "disks.json"
     disks = chosen.read_text() if chosen.exists() else '{"main": "/dev/disk/by-id/not-chosen-yet"}'
     expression = f"""
-        let layout = import {layout}; disks = builtins.fromJSON (builtins.readFile {json.dumps(str(_kept(disks)))});
-        in (if builtins.isFunction layout
-            then layout (builtins.intersectAttrs (builtins.functionArgs layout) {{ inherit disks; lib = {{ }}; }})
-            else layout).disko.devices"""
-    argv = [str(parts() / "nix-instantiate"), "--store", "dummy://", "--eval", "--strict", "--json", "-E", expression]
+        let
+          layout = import {layout};
+          disks = builtins.fromJSON (builtins.readFile {json.dumps(str(_kept(disks)))});
+          arguments = builtins.intersectAttrs (builtins.functionArgs layout) {{ inherit disks; lib = {{ }}; }};
+        in
+        (if builtins.isFunction layout then layout arguments else layout).disko.devices"""
+    argv = [
+        str(parts() / "nix-instantiate"),
+        "--store",
+        "dummy://",
+        "--eval",
+        "--strict",
+        "--json",
+        "-E",
+        expression,
+    ]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode:
         raise BuildError(done.stderr.strip().removeprefix("error:").strip())
@@ -82,7 +93,10 @@ def _evaluate(folder: Path, host: str, profile: str) -> dict[str, Any]:
 
 def _kept(text: str) -> Path:
     """The disks in a file of their own, which nobody rewrites while it is read."""
-    file = Path(os.environ.get("TMPDIR", "/tmp")) / f"standin-disks-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
+    file = (
+        Path(os.environ.get("TMPDIR", "/tmp"))
+        / f"standin-disks-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
+    )
     file.write_text(text)
     return file
 
@@ -106,7 +120,10 @@ def _toplevel(host: str, devices: Devices, fault: str, store: Store) -> Path:
     grub = _part(store, "grub", "BOOTX64.EFI", "core.img", "boot.img")
     busybox = store.add("busybox", _bytes("busybox"), (), _busybox)
     agent = store.add(
-        "bootstrapd-agent", _bytes("bootstrapd-agent"), (), _folder({"bin/bootstrapd-agent": _bytes("bootstrapd-agent")})
+        "bootstrapd-agent",
+        _bytes("bootstrapd-agent"),
+        (),
+        _folder({"bin/bootstrapd-agent": _bytes("bootstrapd-agent")}),
     )
     references = (kernel, initrd, grub, busybox, agent)
     files = _system_files(devices, fault)
@@ -132,7 +149,9 @@ def _toplevel(host: str, devices: Devices, fault: str, store: Store) -> Path:
 
 
 def _system_files(devices: Devices, fault: str) -> dict[str, str]:
-    read = {name: (HERE / "system" / name).read_text() for name in ("init", "use-lease", "switch-to-configuration")}
+    read = {
+        name: (HERE / "system" / name).read_text() for name in ("init", "use-lease", "switch-to-configuration")
+    }
     files = {
         "init": read["init"],
         "bin/use-lease": read["use-lease"].replace("#!/bin/busybox sh", "#!@busybox@/bin/sh"),
@@ -157,9 +176,7 @@ def _system_files(devices: Devices, fault: str) -> dict[str, str]:
     if fault == "no report unit":
         del files[UNIT]
     if fault == "another system":
-        files["init"] = files["init"].replace(
-            "ln -sfn @system@ /run", "ln -sfn @system@-of-another-time /run"
-        )
+        files["init"] = files["init"].replace("ln -sfn @system@ /run", "ln -sfn @system@-of-another-time /run")
     return files
 
 
@@ -184,7 +201,7 @@ def _folder(files: dict[str, bytes]) -> Callable[[Path], None]:
             file = new / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(data)
-            file.chmod(0o555 if data.startswith(b"#!") or data.startswith(b"\x7fELF") else 0o444)
+            file.chmod(0o555 if data.startswith((b"#!", b"\x7fELF")) else 0o444)
 
     return fill
 
@@ -208,4 +225,7 @@ def _busybox(new: Path) -> None:
             (new / "bin" / name).symlink_to("busybox")
 
 
-_BUILDERS: dict[str, Callable[[str, Devices, str, Store], Path]] = {"toplevel": _toplevel, "diskoScript": _disko}
+_BUILDERS: dict[str, Callable[[str, Devices, str, Store], Path]] = {
+    "toplevel": _toplevel,
+    "diskoScript": _disko,
+}

@@ -10,7 +10,7 @@ import tarfile
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from store import Store, on_machines
+from standin.store import Store, on_machines
 
 # A path counts as copied when its mark is there, which comes behind it: a copy that was cut off is not one.
 MARKS = "nix/var/standin/valid"
@@ -21,7 +21,9 @@ def copy(url: str, paths: list[Path], store: Store) -> int:
     target = urlsplit(url)
     root = _root(target.query)
     closure = list(dict.fromkeys(each for path in paths for each in store.closure(path)))
-    listed = _ssh(target.netloc, f"mkdir -p {root}/nix/store {root}/{MARKS} && ls {root}/{MARKS}", subprocess.PIPE)
+    listed = _ssh(
+        target.netloc, f"mkdir -p {root}/nix/store {root}/{MARKS} && ls {root}/{MARKS}", subprocess.PIPE
+    )
     there, _ = listed.communicate()
     if listed.returncode:
         return _fail(f"cannot connect to '{target.netloc}'")
@@ -34,7 +36,10 @@ def _send(host: str, root: str, paths: list[Path]) -> int:
     receiver = _ssh(host, f"tar -x -C {root}/ -f -", None)
     assert receiver.stdin is not None
     try:
-        with receiver.stdin, tarfile.open(fileobj=receiver.stdin, mode="w|", format=tarfile.GNU_FORMAT) as stream:
+        with (
+            receiver.stdin,
+            tarfile.open(fileobj=receiver.stdin, mode="w|", format=tarfile.GNU_FORMAT) as stream,
+        ):
             for path in paths:
                 print(f"copying path '{on_machines(path)}' to 'ssh://{host}'...", file=sys.stderr, flush=True)
                 stream.add(path, f"nix/store/{path.name}", filter=_plain)
