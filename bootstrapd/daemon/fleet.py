@@ -64,6 +64,7 @@ class Fleet:
         self._appliance = appliance
         self._durable = durable
         self._start_problem = ""
+        self._taken: set[str] = set()  # arms of files, by their ids
         self.keys = config.ssh.authorized_keys
         key_file = self._paths.keys_folder
         try:
@@ -141,17 +142,24 @@ class Fleet:
         self.installs.reconsider()
 
     async def _take_arms(self) -> None:
-        """Arms that `hosts add` left while no appliance ran: journalled, then removed."""
-        known = {arm.id for arm in self._appliance.registry.arms.values()}
+        """Arms that `hosts add` left while no appliance ran: journalled, then removed.
+
+        Each once: an arm ends, and a file that cannot be removed must not consent again then.
+        """
+        known = {arm.id for arm in self._appliance.registry.arms.values()} | self._taken
         for waiting in arms.waiting(self._paths.arms_folder, _unreadable):
             if waiting.host not in self._appliance.setup.book.hosts:
                 continue
             if waiting.arm not in known:
+                self._taken.add(waiting.arm)
                 try:
                     await self.arming.arm(waiting.host, waiting.by, arm_id=waiting.arm)
                 except RefusedError as error:
                     log.info("not armed", host=waiting.host, reason=str(error))
-            arms.remove(self._paths.arms_folder, waiting.host)
+            try:
+                arms.remove(self._paths.arms_folder, waiting.host)
+            except OSError as error:
+                log.error("an arm's file cannot be removed: do it before the next start", reason=str(error))  # noqa: TRY400
 
     def _place(self, host: Host, profile: Profile, disks: tuple[ChosenDisk, ...]) -> Path | str:
         hosts, state = self._paths.hosts_folder, self._paths.state_folder

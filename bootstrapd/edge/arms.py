@@ -9,10 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from bootstrapd.edge.folders import make_folder
+from bootstrapd.edge.regular import read_regular
 from bootstrapd.errors import EdgeError, WireError
 from bootstrapd.model import Armed, WaitingArm, encode, read_waiting_arm
+
+MAX_BYTES: Final = 4096
 
 
 def waiting(folder: Path, unreadable: Callable[[Path, Exception], None]) -> list[Armed]:
@@ -20,8 +24,8 @@ def waiting(folder: Path, unreadable: Callable[[Path, Exception], None]) -> list
     found = []
     for path in sorted(folder.glob("*.json")):
         try:
-            said = read_waiting_arm(path.read_bytes())
-        except (OSError, WireError) as error:
+            said = read_waiting_arm(read_regular(path, MAX_BYTES))
+        except (OSError, ValueError, WireError) as error:
             unreadable(path, error)
             continue
         found.append(Armed(id="", at=said.at, machine="", host=path.stem, arm=said.arm, by=said.by))
@@ -46,7 +50,7 @@ def leave(folder: Path, host: str, consent: WaitingArm) -> None:
 
 
 def remove(folder: Path, host: str) -> bool:
-    """The arm is journalled, taken back, or its host is gone; whether there was one."""
+    """The arm is journalled, taken back, or its host is gone; whether there was one. OSError: it stays."""
     try:
         (folder / f"{host}.json").unlink()
     except FileNotFoundError:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from bootstrapd.model.ask import Door, Stage
 from bootstrapd.model.hardware import ChosenDisk, Hardware, Pin
@@ -142,9 +143,9 @@ class Armed(Event, frozen=True, kw_only=True):
 class WaitingArm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`<state>/arms/<host>.json`: an arm that was made while no appliance ran."""
 
-    arm: str
+    arm: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,64}\Z")]
     at: float
-    by: str
+    by: Annotated[str, Meta(pattern=r"^[ -~]{1,64}\Z")]
 
 
 class Disarmed(Event, frozen=True, kw_only=True):
