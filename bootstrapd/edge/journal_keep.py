@@ -125,7 +125,9 @@ class Keeper:
             db.execute("DELETE FROM events WHERE seq <= ?", (gone,))
             mark(db, "first", str(gone + 1))
         waits = last - self.position.sequence if self._bounds.has_outbox else 0
-        self.crowded = _crowded(size, most, waits) if size > CROWDED * most and waits > STEP else ""
+        kept = last - oldest[0][0] if oldest else 0
+        is_crowded = size > CROWDED * most and waits > kept / 2  # else it is full as it should be, of history
+        self.crowded = _crowded(size, most, waits) if is_crowded else ""
 
 
 def position(db: sqlite3.Connection) -> Position:
