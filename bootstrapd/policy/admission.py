@@ -26,6 +26,7 @@ from bootstrapd.model import (
     clean_serial,
     clean_uuid,
 )
+from bootstrapd.policy import words
 from bootstrapd.policy.machine import TOKEN_LIFE_S, Machine, Token, spender
 
 TOKENS_AN_ADDRESS: Final = 4
@@ -64,9 +65,8 @@ def judge(
         )
         return Refusal("WRONG_ADDRESS", f"the script went to {token.address}; {caller.address} is {behind}")
     if _mac(registration.boot_mac) not in macs:
-        return Refusal(
-            "WRONG_MAC", f"{registration.boot_mac} is no NIC of this machine ({', '.join(sorted(macs))})"
-        )
+        said = words.printable(registration.boot_mac)
+        return Refusal("WRONG_MAC", f"{said} is no NIC of this machine ({', '.join(sorted(macs))})")
     return None
 
 
