@@ -38,6 +38,7 @@ from bootstrapd.edge.api import ApiServer
 from bootstrapd.edge.hostdir import HostDir
 from bootstrapd.edge.images import ImageStore
 from bootstrapd.edge.journal import Journal
+from bootstrapd.edge.journal_keep import Bounds
 from bootstrapd.errors import ConfigError, EdgeError
 from bootstrapd.model import AnyEvent, Host, HostBook, Link, Transition, encode
 from bootstrapd.model.view import StatusView
@@ -68,7 +69,7 @@ class Daemon:
             system.make(folder)
         self._store = ImageStore(self._paths.images_folder)
         self._load_images()
-        self._journal = Journal(self._paths.journal_file)
+        self._journal = Journal(self._paths.journal_file, Bounds(has_outbox=config.nats.enabled))
         self._recorder = Recorder(self._journal, self._publish, self.counters, self._host_of)
         hosts = self._paths.hosts_folder
         self._hostdir = HostDir(
