@@ -25,7 +25,7 @@ def ensure(keys: Path, configured: str) -> tuple[Path, str]:
         public = path.with_name(path.name + ".pub").read_text("utf-8").split()
     except OSError as error:
         raise EdgeError(f"the deployment key {error.filename} cannot be read: {error.strerror}") from None
-    if len(public) < 2:  # noqa: PLR2004 - kind and key
+    if len(public) < 2:
         raise EdgeError(f"{path}.pub is no public key: 'ssh-keygen -y -f {path} > {path}.pub' writes it again")
     return path, f"{public[0]} {public[1]} bootstrapd"
 

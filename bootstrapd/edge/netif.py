@@ -66,7 +66,7 @@ def neighbour(address: str) -> Mac | None:
 
 
 def source_for(address: str) -> str:
-    """Our own address on the way to this one, by the kernel's routes; "" where there is no way. Sends nothing."""
+    """Our own address on the way to this one, by the kernel's routes; "" = none. Sends nothing."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
         probe.connect((address, 9))
         return str(probe.getsockname()[0])
