@@ -7,7 +7,7 @@ the live system runs whose host key the job was pinned to.
     <rack>/tools/{nix,ssh,nixos-anywhere}     the copies
     <rack>/machines/<address>/live            the host key of the live system that runs; missing = none does
     <rack>/machines/<address>/disk            blank | erased | half | formatted | incomplete | whole
-    <rack>/machines/<address>/{log,mounted,system/…,reboot,deaf}
+    <rack>/machines/<address>/{log,mounted,system/…,reboot,mood}
 """
 
 import json
@@ -23,7 +23,8 @@ from typing import NoReturn
 RACK = Path(__file__).parent.parent
 PIECE_S = 0.008  # how long a disk takes for a piece
 PIECES = {"preclean": 4, "disko": 10, "install": 16}
-DEAF_PIECES = 2000  # it would write for longer than any grace
+# Long enough to be met by the next run; where TERM is not heard, for longer than any grace too.
+SLOW_PIECES = {"slow": 400, "deaf": 1500}
 
 
 class Login:
@@ -34,7 +35,6 @@ class Login:
         self.run = Path(os.environ["BOOTSTRAPD_JOB"]).name
         self._address = address
         self._key = Path(known_hosts).read_text().split(maxsplit=1)[1].strip()
-        self.is_deaf = (self.folder / "deaf").exists()
         self.check()
 
     def check(self) -> None:
@@ -61,11 +61,21 @@ class Login:
         select.select([], [], [], PIECE_S)
 
     def write_all(self, what: str) -> None:
-        if self.is_deaf and what == "disko":
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            (self.folder / "deaf").unlink(missing_ok=True)
-        for _ in range(DEAF_PIECES if self.is_deaf and what == "disko" else PIECES[what]):
+        pieces = PIECES[what]
+        if what == "disko" and (mood := self._mood()):
+            pieces = SLOW_PIECES[mood]
+            signal.signal(signal.SIGTERM, signal.SIG_IGN if mood == "deaf" else signal.SIG_DFL)
+        for _ in range(pieces):
             self.write(what)
+
+    def _mood(self) -> str:
+        """This one time only: "slow", "deaf", or ""."""
+        try:
+            mood = (self.folder / "mood").read_text()
+            (self.folder / "mood").unlink()
+        except FileNotFoundError:
+            return ""
+        return mood
 
     @property
     def is_mounted(self) -> bool:
@@ -119,7 +129,7 @@ def ssh(arguments: list[str]) -> None:
     login = Login(arguments[-2].partition("@")[2], known)
     disks = arguments[-1].split()[3:]
     script = sys.stdin.read()
-    if "fact variant" in script:
+    if "fact disk " in script:
         _probe(disks)
     elif "fact precleaned" in script:
         _preclean(login)
