@@ -1,8 +1,9 @@
 """`make demo`: a virtual rack for a person to watch.
 
-Four machines are switched on, by BIOS, UEFI PXE and UEFI HTTP boot; three are declared, one nobody knows.
-It is the stories' own code. It ends by itself; KEEP=1 stays up, with a terminal or without, until told to end,
-and says how to look around.
+Four machines are switched on, by BIOS, UEFI PXE and UEFI HTTP boot. Three are declared: they are installed and
+start from their own disks; the one that nobody knows is left alone. What happens is shown as it happens, by
+`bootstrapd events`. It is the stories' own code, with their stand-ins for nix and nixos-anywhere. It ends
+by itself; KEEP=1 stays up, with a terminal or without, until told to end, and says how to look around.
 """
 
 from __future__ import annotations
@@ -19,20 +20,24 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the package, where it is not installed
 
 from image.build import build
+from install_story import empty_disk, serve_installs
 from rack import Machine, MissingError, Rack, stages
-from rack.lines import NotSeenError
+from rack.lines import Line, Lines, NotSeenError
 from rack.stages import CONSOLE, WIRE
 from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
-from story import IMAGE, URL, small_disk
+from standin import parts
+from story import URL, small_disk
 
 AT_ONCE = max(2, (os.cpu_count() or 2) // 2)
-DEADLINE_S = 240.0
+DEADLINE_S = 600.0
 REFRESH_S = 0.5
 STRANGER = "(nobody's)"
-COLUMNS = tuple(name for name, _ in (*WIRE, *CONSOLE) if name not in ("registered", "own disk"))
+EVENTS = (("live", '"state": "live"'), ("installed", '"state": "rebooting"'), ("ready", '"state": "ready"'))
+SEEN = tuple(name for name, _ in (*WIRE, *CONSOLE) if name not in ("Linux", "registered", "own disk"))
+COLUMNS = (*SEEN, "live", "installed")
 RACK = (  # host, firmware, MAC
     ("cim-worker-1", "bios-ipxe", "52:54:00:aa:bb:01"),
     ("cim-worker-2", "ovmf-pxe", "52:54:00:aa:bb:02"),
@@ -49,29 +54,37 @@ class Guest:
     machine: Machine
     result: str = ""
     is_good: bool = False
-    told: int = 0  # stages said so far, where there is no live table
 
     @property
     def is_on(self) -> bool:
         return self.machine.started_at > 0
 
     def reached(self, rack: Rack) -> dict[str, float]:
-        """Seconds after power-on, by stage."""
-        return {stage.name: stage.after_s for stage in stages(self.machine, rack.wire)} if self.is_on else {}
+        """Seconds after power-on, by stage: seen on the wire and the console, then said by the appliance."""
+        if not self.is_on:
+            return {}
+        seen = {stage.name: stage.after_s for stage in stages(self.machine, rack.wire)}
+        told = {name: self.said(rack, state) for name, state in EVENTS}
+        return seen | {name: line.at - self.machine.started_at for name, line in told.items() if line}
+
+    def said(self, rack: Rack, state: str) -> Line | None:
+        """The appliance's first word on this host with `state` in it."""
+        return rack.appliance.find_log(f'"machine": "{self.host}", .*{state}')
 
     def look(self, rack: Rack) -> None:
-        """Decide whether it has arrived: registered for a host, on its own disk for a stranger."""
+        """Decide whether it has arrived: ready for a host, on its own disk for a stranger."""
         if self.result or not self.is_on:
             return
         if self.host == STRANGER:
             if self.machine.console.find("LOCAL DISK BOOTED"):
                 was_answered = bool(rack.wire.seen(r"from 10\.77\.0\.2", self.machine.mac))
                 self._arrive(not was_answered, "left alone", "was answered")
-        elif self.machine.console.find(f"registered with {URL} as "):
-            right = self.machine.console.find(f"registered with {URL} as {self.host}$")
-            self._arrive(bool(right), "registered", "registered as another")
+        elif self.said(rack, '"state": "ready"'):
+            self._arrive(True, "ready", "")
+        elif bad := self.said(rack, '"state": "(rejected|drifted)"'):
+            self._arrive(False, "", bad.text)
         elif time.time() - self.machine.started_at > DEADLINE_S:
-            self._arrive(False, "", f"did not arrive in {DEADLINE_S:.0f} s")
+            self._arrive(False, "", f"not ready in {DEADLINE_S:.0f} s")
 
     def _arrive(self, is_good: bool, good: str, bad: str) -> None:
         self.is_good = is_good
@@ -97,7 +110,7 @@ def table(guests: list[Guest], rack: Rack) -> Table:
 def said(guest: Guest, reached: dict[str, float]) -> str:
     """The last column."""
     if guest.result:
-        after = reached.get("registered", reached.get("own disk"))
+        after = reached.get("ready", reached.get("own disk"))
         colour = "green" if guest.is_good else "red"
         return f"[{colour}]{guest.result}" + (f"\n{after:.1f} s" if after else "")
     if not guest.is_on:
@@ -105,8 +118,11 @@ def said(guest: Guest, reached: dict[str, float]) -> str:
     return f"[yellow]{time.time() - guest.machine.started_at:.0f} s"
 
 
-def boot(rack: Rack, guests: list[Guest], news: queue.Queue[None], console: Console, *, keep: bool) -> None:
+def boot(
+    rack: Rack, guests: list[Guest], news: queue.Queue[None], events: Lines, console: Console, *, keep: bool
+) -> None:
     """Switch them on, no more at once than the processors bear, until each has arrived or has not."""
+    shown = 0
     with Live(console=console, auto_refresh=False) as live:
         while any(not guest.result for guest in guests):
             under_way = sum(guest.is_on and not guest.result for guest in guests)
@@ -114,23 +130,15 @@ def boot(rack: Rack, guests: list[Guest], news: queue.Queue[None], console: Cons
                 guest.machine.start()
             with contextlib.suppress(queue.Empty):
                 news.get(timeout=REFRESH_S)
+            for line in events.all()[shown:]:
+                console.print(line.text, highlight=False, markup=False, soft_wrap=True, style="dim")
+                shown += 1
             for guest in guests:
                 guest.look(rack)
                 if guest.result and guest.machine.is_on and not keep:
                     guest.machine.stop()
             if console.is_terminal:
                 live.update(table(guests, rack), refresh=True)
-            else:
-                tell(guests, rack, console)
-
-
-def tell(guests: list[Guest], rack: Rack, console: Console) -> None:
-    """A line for each new stage, where nobody sees a live table."""
-    for guest in (guest for guest in guests if guest.is_on):
-        reached = guest.reached(rack)
-        for name, after_s in list(reached.items())[guest.told :]:
-            console.print(f"{guest.host}: {name} after {after_s:.1f} s", highlight=False)
-        guest.told = len(reached)
 
 
 def how_to_look_around(rack: Rack, console: Console) -> None:
@@ -143,6 +151,7 @@ def how_to_look_around(rack: Rack, console: Console) -> None:
 The rack stays up. In another terminal, as root, in {Path.cwd()}:
   {command} status --state {state}
   {command} machines list --state {state}
+  {command} watch --state {state}
   {command} explain {RACK[0][2]} --state {state}
   ip netns exec {rack.network.lan} tcpdump -ni br0          the whole network
   ip netns exec {rack.network.appliance} curl -s {URL}/metrics
@@ -178,20 +187,23 @@ def main() -> int:
     )
     with Rack("demo", on_sighting=lambda _: news.put(None)) as rack:
         rack.site()
-        rack.appliance.run("images", "add", IMAGE, str(build()))
+        parts.build()
+        serve_installs(rack, build(), {host: mac for host, _, mac in RACK if host != STRANGER})
         guests = []
         for number, (host, kind, mac) in enumerate(RACK):
-            if host != STRANGER:
-                rack.appliance.enrol(host, mac)
-            disks = [small_disk(rack, f"disk{number}")] if host == STRANGER else []
-            guests.append(Guest(host, rack.machine(f"machine-{number + 1}", kind, mac, disks=disks)))
-        rack.appliance.start()
+            is_known = host != STRANGER
+            disk = empty_disk(rack, f"RACK{number:04}") if is_known else small_disk(rack)
+            machine = rack.machine(f"machine-{number + 1}", kind, mac, disks=[disk], reboots=is_known)
+            guests.append(Guest(host, machine))
         console.print(
-            f"bootstrapd serves after {rack.appliance.started_in_s:.2f} s; the machines are switched on"
+            f"bootstrapd serves after {rack.appliance.started_in_s:.2f} s; the machines are switched on. What "
+            "installs them is a stand-in for nix and nixos-anywhere, what is installed is a test system"
         )
-        boot(rack, guests, news, console, keep=keep)
+        events = rack.appliance.follow_events()
+        boot(rack, guests, news, events, console, keep=keep)
         console.print(table(guests, rack) if not console.is_terminal else "")
-        console.print(rack.appliance.run("machines", "list"), highlight=False, soft_wrap=True)
+        console.print(rack.appliance.run("hosts", "list"), highlight=False, soft_wrap=True)
+        console.print(rack.appliance.run("hosts", "show", RACK[0][0]), highlight=False, soft_wrap=True)
         if keep:
             how_to_look_around(rack, console)
             until_told_to_end()

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from rack.lines import Line
+from rack.lines import Line, Lines
 from rack.network import APPLIANCE, Network
 from rack.process import Process
 from rack.share import Absence
@@ -35,6 +35,7 @@ class Appliance:
         self._log = folder / "appliance.log"
         self._process: Process | None = None
         self._tools: Tools | None = None
+        self._events: Process | None = None
 
     def install_with(self, tools: Tools) -> None:
         """From its next start it finds these."""
@@ -56,6 +57,9 @@ class Appliance:
             self._gone_at = None
 
     def stop(self) -> None:
+        if self._events is not None:
+            self._events.stop()
+            self._events = None
         if self._process is not None:
             self._process.stop()
             self._process = None
@@ -71,6 +75,18 @@ class Appliance:
         """The first line of its log since its start that matches; see `Lines.wait_for`."""
         assert self._process is not None
         return self._process.lines.wait_for(pattern, timeout_s, unless, count)
+
+    def find_log(self, pattern: str) -> Line | None:
+        """The first line of its log since its start that matches, so far."""
+        assert self._process is not None
+        return self._process.lines.find(pattern)
+
+    def follow_events(self) -> Lines:
+        """`bootstrapd events --follow`, as it is printed, until the appliance is stopped."""
+        argv = [*_COMMAND, "events", "--follow", "--since", "1d", "--state", str(self.state)]
+        log = self._log.with_name("events.log")
+        self._events = Process("events", argv, log, namespace=self._network.appliance, env=_env())
+        return self._events.lines
 
     def tail(self) -> str:
         """Its log's last lines, for a message."""
