@@ -27,7 +27,7 @@ from bootstrapd.policy.machine import Machine, token_id
 log = structlog.get_logger(__name__)
 
 # Which refusals are our own machine's story; the others may be anybody's and only count.
-TOLD_AS_EVENTS: Final = frozenset({"TOKEN_SPENT", "WRONG_ADDRESS", "WRONG_MAC"})
+TOLD_AS_EVENTS: Final = frozenset({"TOKEN_SPENT", "WRONG_ADDRESS", "WRONG_MAC", "BEING_INSTALLED"})
 
 
 class Admissions:
@@ -70,7 +70,7 @@ class Admissions:
             if refusal.code in TOLD_AS_EVENTS:
                 reason = f"a registration from {client} was refused: {refusal.reason}"
                 self._appliance.tell(Refused(**of(machine), code=refusal.code, reason=reason))
-            return self._refuse(403, refusal, client)
+            return self._refuse(503 if refusal.is_for_now else 403, refusal, client)
         if not admission.is_repeat(registration, token, caller):
             await self._left(machine, "the machine booted anew and registered again")
             if token.spent_by or self._appliance.registry.token(registration.token) is None:

@@ -23,6 +23,7 @@ from bootstrapd.model import (
     Registration,
     Report,
     Reported,
+    State,
     clean_serial,
     clean_uuid,
 )
@@ -39,6 +40,7 @@ class Refusal(Struct, frozen=True):
 
     code: str
     reason: str
+    is_for_now: bool = False  # the agent tries again
 
 
 class Caller(Struct, frozen=True):
@@ -64,6 +66,14 @@ def judge(
             else "another network"
         )
         return Refusal("WRONG_ADDRESS", f"the script went to {token.address}; {caller.address} is {behind}")
+    if machine.state is State.INSTALLING and caller.mac is None and caller.address != machine.address:
+        # Over a router any MAC can be claimed: it may not end what runs on the machine. The machine itself,
+        # booted anew at another address there, tries again until its install has noticed that it left.
+        return Refusal(
+            "BEING_INSTALLED",
+            f"it is being installed at {machine.address}, and {caller.address} is on another network",
+            is_for_now=True,
+        )
     if _mac(registration.boot_mac) not in macs:
         said = words.printable(registration.boot_mac)
         return Refusal("WRONG_MAC", f"{said} is no NIC of this machine ({', '.join(sorted(macs))})")

@@ -7,17 +7,18 @@ import json
 from typing import Any
 
 import pytest
-from builders import CLIENT, MAC, OTHER_MAC, SERVER, Mac, ask, host, registration, setup
+from builders import CLIENT, MAC, OTHER_MAC, SERVER, ask, host, registration, setup
 from installing import DISK, LAYOUT, Fleet
 
 from bootstrapd.daemon.operator import Operator
 from bootstrapd.errors import RefusedError
-from bootstrapd.model import Disk, DiskSelector, Door, FileAsk, Host, Stage, State
+from bootstrapd.model import Disk, DiskSelector, Door, FileAsk, Host, Refused, Stage, State
 from bootstrapd.policy.install import Failure
 
 OTHER_DISK = Disk(
     name="vdb", size_bytes=2 * 10**12, serial="S2", by_id="/dev/disk/by-id/virtio-S2", type="nvme"
 )
+ELSEWHERE = "192.168.50.5"
 UUID = "4c4c4544-0042-3510-8052-b4c04f4a4d32"
 
 
@@ -191,10 +192,34 @@ async def test_a_host_that_is_renamed_in_mid_install_can_be_aborted() -> None:
     assert made.state("new-name") is State.FAILED
 
 
-def token(made: Fleet, mac: Mac = MAC) -> str:
-    path = f"/boot/{mac.hexhyp}.ipxe"
-    made.files.fetch(FileAsk(door=Door.HTTP, path=path, server=SERVER, client=CLIENT))
-    return made.appliance.registry.by_mac[mac].tokens[-1].secret
+def token(made: Fleet, client: str = CLIENT) -> str:
+    path = f"/boot/{MAC.hexhyp}.ipxe"
+    made.files.fetch(FileAsk(door=Door.HTTP, path=path, server=SERVER, client=client))
+    return made.appliance.registry.by_mac[MAC].tokens[-1].secret
+
+
+async def test_nobody_elsewhere_stops_an_install_by_registering_as_its_machine() -> None:
+    """A routed client is in no neighbour table: its address is all that tells it from the machine."""
+    made = await fleet()
+    made.installer.hangs.add("disko")
+    await made.register()
+    status, answer = await made.admissions.register(registration(token(made, ELSEWHERE)), ELSEWHERE)
+    await made.settle()
+    assert (status, json.loads(answer)["code"]) == (503, "BEING_INSTALLED"), "503: the agent tries again"
+    assert isinstance(made.told[-1].event, Refused)
+    assert (made.state(), made.machine().address, made.installer.stopped) == (State.INSTALLING, CLIENT, [])
+
+
+@pytest.mark.parametrize("client", [CLIENT, ELSEWHERE])
+async def test_the_machine_itself_ends_its_install_by_booting_anew(client: str) -> None:
+    made = await fleet()
+    made.installer.hangs.add("disko")
+    await made.register()
+    if client != CLIENT:
+        made.neighbours[client] = MAC  # another lease, on our link
+    status, _ = await made.admissions.register(registration(token(made, client)), client)
+    assert status == 200
+    assert made.installer.stopped == [("cim-1", "disko")]
 
 
 async def test_one_token_is_good_for_one_of_two_that_show_it_while_a_run_is_being_stopped() -> None:
