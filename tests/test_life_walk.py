@@ -20,6 +20,7 @@ from installing import CLOSURE, DISK, LAYOUT, FakeInstaller, Fleet
 from msgspec.structs import replace
 
 from bootstrapd.daemon.assemble import read_snapshot
+from bootstrapd.daemon.installs import MID_INSTALL
 from bootstrapd.errors import RefusedError
 from bootstrapd.model import (
     Adopted,
@@ -184,6 +185,15 @@ class Walk:
     async def retry(self, choice: int) -> None:
         await self._word(self.fleet.arming.retry(NAMES[choice % 2], "me"))
 
+    async def adopt(self, choice: int) -> None:
+        """It is the same machine, whatever its hardware; refused by the operator's API in mid-install."""
+        machine = self.fleet.appliance.registry.by_host.get(NAMES[choice % 2])
+        if machine is not None and machine.state not in MID_INSTALL:
+            self._adopt(machine)
+
+    def _adopt(self, machine: Machine) -> None:
+        self.fleet.appliance.tell(Adopted(id="", at=0.0, machine=machine.id, host=machine.host))
+
     async def _word(self, said: Awaitable[None]) -> None:
         with contextlib.suppress(RefusedError):
             await said
@@ -323,8 +333,7 @@ class Walk:
         self.fleet.installs.reconsider()
         self.fleet.now += 200
         self.fleet.appliance.answer(ask(Door.DHCP, MACS[name]))
-        machine = self.fleet.machine(name)
-        self.fleet.appliance.tell(Adopted(id="", at=0.0, machine=machine.id, host=name))
+        self._adopt(self.fleet.machine(name))
         await self._word(self.fleet.arming.disarm(name))
         await self.fleet.arming.arm(name, "hosts arm")
         self.fleet.now += 1000
@@ -409,6 +418,8 @@ A_WALK: Final = settings(
 @example(
     [("arm", 2), ("hang", 2), ("boot", 0), ("register", 0), ("kill", 0), ("kill", 0), ("kill", 0), ("kill", 0)]
 )
+@example([("arm", 2), ("fail", 2), ("register", 0), ("adopt", 0), ("register", 6), ("retry", 0)])
+@example([("arm", 2), ("fail", 2), ("register", 0), *[("retry", 0)] * 6])
 @example([("arm", 2), ("fail", 4), ("register", 0), ("wait", 1), ("register", 6), ("wait", 3)])
 def test_whatever_happens_the_promises_hold_and_time_brings_rest(acts: list[Act]) -> None:
     async def walk() -> None:
