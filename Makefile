@@ -27,6 +27,7 @@ test-quick: lint ## what needs no VM
 test-all: lint ## everything: tests, every VM story, the lowest versions of the dependencies
 	@.ci/install vm
 	$(PYTEST) tests -n auto
+	BOOTSTRAPD_KILLS=200 $(PYTEST) tests/daemon/test_killed.py -s
 	$(MAKE) --no-print-directory test-lowest
 	$(PYTEST) vm-tests
 

@@ -288,6 +288,11 @@ class Rack:
         self.process.kill()
         self.process.wait()
 
+    def written(self) -> int:
+        """Grows with each piece that is written onto any disk."""
+        logs = [machine.folder / "log" for machine in self.machines]
+        return sum(log.stat().st_size for log in logs if log.exists())
+
     @contextlib.contextmanager
     def slow_disk(self) -> Iterator[None]:
         """No event gets onto the disk meanwhile: what the appliance says and does must wait."""

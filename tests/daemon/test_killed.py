@@ -18,7 +18,7 @@ from typing import Final
 
 import killed_judge as judge
 import pytest
-from killed_rack import Rack
+from killed_rack import TURN_S, Rack
 from nats_stream import everything, in_order_and_once, running
 
 from bootstrapd.edge import journal_file
@@ -33,6 +33,8 @@ STOPS: Final = 0.15  # how often it is being stopped in peace when it is killed
 STOP_S: Final = 0.3
 SLOW_DISKS: Final = 0.35  # how often no event of the last moments before the kill got onto the disk
 SLOW_S: Final = 1.0
+CRUEL: Final = 0.25  # how often a round kills as soon as a disk is written on: budgets are used up
+CRUEL_S: Final = 10.0
 MOODS: Final = ("", "", "slow", "slow", "deaf")  # of a machine's disko: it takes long, or hears no TERM either
 ROUNDS_MAX: Final = KILLS * 3
 
@@ -48,7 +50,7 @@ def rack(tmp_path: Path) -> Iterator[Rack]:
 
 
 class Killer(threading.Thread):
-    """Kills and starts the appliance at moments that the dice say, until it is called off."""
+    """Kills and starts the appliance at moments that the dice say, `kills` times at most, until it is called off."""
 
     def __init__(self, rack: Rack, dice: random.Random, usual_s: float, kills: int) -> None:
         super().__init__(daemon=True)
@@ -56,18 +58,28 @@ class Killer(threading.Thread):
         self._rack = rack
         self._dice = dice
         self._usual_s = usual_s
-        self._kills = kills
+        self._is_cruel = dice.random() < CRUEL
+        self._kills = min(kills, KILLS_A_ROUND if self._is_cruel else dice.randint(1, KILLS_A_ROUND))
         self._called_off = threading.Event()
 
     def run(self) -> None:
         for number in range(self._kills):
-            if self._called_off.wait(self._dice.uniform(0, self._usual_s / (2 if number else 1))):
+            self._wait(self._dice.uniform(0, self._usual_s / (2 if number else 1)))
+            if self._called_off.is_set():
                 return
             self.moments[self._moment()] += 1
             self._kill()
             if self._dice.random() < POWER_CUTS:
                 self._dice.choice(self._rack.machines).switch()
             self._rack.start()
+
+    def _wait(self, seconds: float) -> None:
+        """That long; in a cruel round until the next disk is being written on."""
+        until = time.monotonic() + (CRUEL_S if self._is_cruel else seconds)
+        written = self._rack.written()
+        while time.monotonic() < until and not self._called_off.wait(TURN_S):
+            if self._is_cruel and self._rack.written() > written:
+                return
 
     def _kill(self) -> None:
         """At once; or as it stops, or as its disk has kept it waiting for a while."""
@@ -111,7 +123,7 @@ async def test_kill_9_at_random_moments_of_an_install(rack: Rack) -> None:
     while kills < KILLS and rounds < ROUNDS_MAX:
         rounds += 1
         dice.choice(rack.machines).write("mood", dice.choice(MOODS))
-        killer = Killer(rack, dice, usual_s, min(KILLS - kills, dice.randint(1, KILLS_A_ROUND)))
+        killer = Killer(rack, dice, usual_s, KILLS - kills)
         killer.start()
         arm_all(rack)
         rack.until_rest()
