@@ -11,13 +11,18 @@ from typing import Any, get_args, get_origin
 
 import msgspec
 import pytest
+from events import example
 
 from bootstrapd.cli.lifecycle import diagram
 from bootstrapd.cli.manual import manual
 from bootstrapd.config import Config, parse_config, parse_hosts
+from bootstrapd.config.settings import NatsSettings
 from bootstrapd.config.tables import HostTable, ProfileTable
 from bootstrapd.edge.api import ApiServer
-from bootstrapd.policy import routes
+from bootstrapd.model import State
+from bootstrapd.policy import lifecycle, routes
+from bootstrapd.policy.install import PHASES, Limits
+from bootstrapd.wire import command, envelope
 
 DOCS = Path(__file__).parent.parent / "docs"
 TOML = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -114,3 +119,61 @@ def test_every_boot_path_is_documented() -> None:
             assert routes.read(path.format(**example)[1:]) is not None, route
     boot = [route for route in documented_routes() if re.match("GET /(boot|nbp|images|overlay)", route)]
     assert len(boot) == len(routes.ROUTES) - 1  # a bare name is TFTP's
+
+
+def nats_page() -> str:
+    return (DOCS / "nats.md").read_text()
+
+
+def test_every_published_event_is_in_the_table_and_no_other() -> None:
+    rows = re.findall(
+        r"^\| `(\w+)\.<\w+>\.(\w+)` \| `(\w+)` \| \[\3\]\((events/\3\.json)\) \|$", nats_page(), re.MULTILINE
+    )
+    told = {kind: envelope.subject(example(kind), "p").split(".") for kind in envelope.PUBLIC}
+    assert {row[:3] for row in rows} == {(at[2], at[4], envelope.event_type(kind)) for kind, at in told.items()}
+    assert all((DOCS / file).exists() for *_, file in rows)
+
+
+def test_every_command_is_in_the_table_and_no_other() -> None:
+    cells = re.findall(
+        r"^\| (`[a-z.`, -]+`) \| .* \| (?:\[.*\]\((events/command.*)\))? ?\|$", nats_page(), re.MULTILINE
+    )
+    named = {name for cell, _ in cells for name in re.findall("`([^`]+)`", cell)}
+    assert named == set(command.SUBJECTS)
+    assert {file for _, file in cells if file} == {
+        f"events/command.{name}.json" for name, kind in command.SUBJECTS.items() if kind
+    }
+
+
+def test_the_examples_of_commands_and_events_are_read() -> None:
+    shown = re.findall(r"^```json\n(.*?)^```", nats_page(), re.MULTILINE | re.DOTALL)
+    event, new, again, ack = (text.encode() for text in shown)
+    read = msgspec.json.decode(event, type=envelope.Envelope[dict[str, str]], strict=True)
+    assert set(msgspec.json.decode(event)) == set(read.__struct_fields__)
+    assert all(isinstance(command.parse("deploy", text), command.Deploy) for text in (new, again))
+    assert set(msgspec.json.decode(ack)) == set(command.Ack.__struct_fields__)
+
+
+def test_every_key_of_nats_is_explained_and_the_examples_are_read() -> None:
+    for text in TOML.findall(nats_page()):
+        parse_config(text, "docs/nats.md")
+    for field in msgspec.structs.fields(NatsSettings):
+        assert re.search(rf"\b{field.name}\b", nats_page()), field.name
+
+
+def test_figures_of_the_install_are_the_ones_that_hold() -> None:
+    page = (DOCS / "install.md").read_text()
+    for phase in PHASES:
+        (minutes, silence) = re.findall(
+            rf"^\| `{phase}` \| .* \| (\d+) min(?:, (\d+) min of silence)? \|$", page, re.MULTILINE
+        )[0]
+        assert float(minutes) * 60 == Limits().deadline_s[phase]
+        assert float(silence or 0) * 60 == Limits().stall_s.get(phase, 0)
+    assert [60.0 * minutes for minutes in (1, 5, 15)] == list(lifecycle.RETRY_AFTER_S)
+    assert "after 1, 5 and 15 minutes: four attempts, at most three erases in 24 hours" in " ".join(
+        page.split()
+    )
+    assert (lifecycle.ERASES_AN_ARM, lifecycle.ERASES_WITHIN_S) == (3, 24 * 3600)
+    assert "within 15 minutes" in page
+    assert lifecycle.DEADLINES_S[State.REBOOTING] == 15 * 60
+    assert all(f"hosts {word} NAME" in page for word in ("why", "show", "arm", "disarm", "abort", "retry"))
