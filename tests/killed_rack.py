@@ -34,7 +34,7 @@ from bootstrapd.wire import cpio
 
 MACHINES: Final = 4
 TURN_S: Final = 0.02  # how often a machine looks whether something happened to it
-PATIENCE_S: Final = 60.0
+PATIENCE_S: Final = 180.0  # a round where every tool is slow, on a machine that has other things to do
 TOOLS: Final = ("nix", "ssh", "nixos-anywhere")
 PORTS: Final = ("dhcp", "pxe", "tftp", "http")
 CONFIG: Final = '[install]\nat_once = 2\n[nats]\nsite = "killed"\n'

@@ -50,7 +50,7 @@ def rack(tmp_path: Path) -> Iterator[Rack]:
 
 
 class Killer(threading.Thread):
-    """Kills and starts the appliance at moments that the dice say, `kills` times at most, until it is called off."""
+    """Kills and starts the appliance when the dice say so, `kills` times at most, until it is called off."""
 
     def __init__(self, rack: Rack, dice: random.Random, usual_s: float, kills: int) -> None:
         super().__init__(daemon=True)
