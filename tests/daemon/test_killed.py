@@ -125,9 +125,11 @@ async def test_kill_9_at_random_moments_of_an_install(rack: Rack) -> None:
         dice.choice(rack.machines).write("mood", dice.choice(MOODS))
         killer = Killer(rack, dice, usual_s, KILLS - kills)
         killer.start()
-        arm_all(rack)
-        rack.until_rest()
-        kills += killer.call_off()
+        try:
+            arm_all(rack)
+            rack.until_rest()
+        finally:
+            kills += killer.call_off()
         rack.until_rest()
         moments += killer.moments
         faultless(rack, f"seed {SEED}, round {rounds}, {kills} kills")
