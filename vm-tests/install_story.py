@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -87,7 +87,8 @@ def starts_phase(rack: Rack, phase: str, timeout_s: float = INSTALL_S, host: str
 def events(rack: Rack, name: str, host: str = HOST) -> list[Mapping[str, Any]]:
     """All events of this name, of one host, in order."""
     said = rack.appliance.run("events", "--json", "--since", "1d", "--host", host)
-    return [event for event in _parsed(said) if event.get("event") == name or event.get("event_type") == name]
+    told = [json.loads(line)["event"] for line in said.splitlines()]
+    return [event for event in told if event["event"] == name]
 
 
 def why(rack: Rack, host: str = HOST) -> str:
@@ -109,9 +110,3 @@ def state(rack: Rack, host: str = HOST) -> str:
 def is_untouched(disk: Disk) -> bool:
     """Nothing was ever written to this disk that was made empty."""
     return disk.path.stat().st_blocks == 0
-
-
-def _parsed(text: str) -> Iterator[Mapping[str, Any]]:
-    for line in text.splitlines():
-        if line.startswith("{"):
-            yield json.loads(line)
