@@ -73,11 +73,11 @@ class Reading:
         return self._logins >= LOGINS_MAX
 
     def read(self, line: str) -> Progress | None:
-        """How far it is after this line; None where that is no news."""
-        if line.startswith("@"):
-            if len(self.facts) < FACTS_MAX:
-                self.facts.append(tuple(line[1:].split("\t")))
-        elif not line.strip():
+        """How far it is after this line; None where that is no news for a person."""
+        is_fact = line.startswith("@")
+        if is_fact and len(self.facts) < FACTS_MAX:
+            self.facts.append(tuple(line[1:].split("\t")))
+        if not line.strip():
             return None
         self.lines.append(line)
         self.unsaid = [words for words in self.unsaid if not line.startswith(words)]
@@ -89,6 +89,8 @@ class Reading:
             if found := pattern.match(line):
                 act(self, found)
                 break
+        if is_fact:
+            return None
         return Progress(
             phase=self.phase,
             step=self.step,
