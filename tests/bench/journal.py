@@ -1,7 +1,8 @@
 """The journal and the way to NATS: `publish_rps`, `replay_s` and `snapshot_start_s` of 1,000,000 events.
 
-The peers: nats-server's own client publishing as many messages without a journal; SQLite reading as many rows
-without decoding them.
+A start is measured to the registry as it was: every event applied, or the snapshot restored and what came after
+it applied. The peers: nats-server's own client publishing as many messages without a journal; SQLite reading as
+many rows without decoding them.
 """
 
 from __future__ import annotations
@@ -11,24 +12,45 @@ import sqlite3
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from nats.aio.client import Client
 
+from bootstrapd.daemon import assemble
+from bootstrapd.daemon.appliance import Appliance
 from bootstrapd.edge import journal_file, journal_keep
 from bootstrapd.edge.bus import Bus, Terms
 from bootstrapd.edge.journal import Journal
 from bootstrapd.edge.nats_server import NatsServer
 from bootstrapd.edge.outbox import Outbox
-from bootstrapd.model import AnyEvent, BootAsked, ChainSent, Door, ImageSent, Mac, ScriptSent, Stage
+from bootstrapd.model import (
+    AnyEvent,
+    BootAsked,
+    ChainSent,
+    Door,
+    HostBook,
+    ImageSent,
+    Mac,
+    Registered,
+    ScriptSent,
+    Stage,
+    State,
+    encode,
+)
+from bootstrapd.policy.boot import Setup
+from bootstrapd.policy.match import index
+from bootstrapd.policy.registry import Registry
 from bootstrapd.wire.command import Ack, AnyCommand
+from tests.bench.register import KEY, hardware
 from tests.bench.rows import Row
 
 EVENTS: Final = 1_000_000
 PUBLISHED: Final = 20_000
 MACHINES: Final = 1000
+BOOT: Final = 5
+AFTER: Final = 50_000  # events since the last snapshot
 AT_ONCE: Final = 256
 
 
@@ -41,15 +63,15 @@ def measure() -> dict[str, Row]:
 
 
 def event(number: int) -> AnyEvent:
-    """Boots of four events each, of a thousand machines."""
-    machine = f"52540000{number // 4 % MACHINES:04x}"
+    """Boots of five events each, to the registration, of a thousand machines."""
+    machine = f"52540000{number // BOOT % MACHINES:04x}"
     common: dict[str, Any] = {
         "id": f"{number:08x}-0000-7000-8000-000000000000",
         "machine": machine,
         "at": 1e9 + number,
     }
-    boot = f"{number // 4 * 4:08x}-0000-7000-8000-000000000000"
-    match number % 4:
+    boot = f"{number // BOOT * BOOT:08x}-0000-7000-8000-000000000000"
+    match number % BOOT:
         case 0:
             mac = Mac.of(bytes.fromhex(machine))
             return BootAsked(
@@ -59,40 +81,57 @@ def event(number: int) -> AnyEvent:
             return ChainSent(**common, boot=boot, program="snponly.efi", door=Door.TFTP)
         case 2:
             return ScriptSent(**common, boot=boot, template="image", image="installer")
-    return ImageSent(**common, boot=boot, image="installer")
+        case 3:
+            return ImageSent(**common, boot=boot, image="installer")
+    had = hardware(number // BOOT % MACHINES)
+    return Registered(**common, boot=boot, address="10.0.0.9", hardware=had, host_key=KEY)
 
 
 def fill(path: Path, count: int = EVENTS) -> None:
-    """A journal of so many events, the last 50,000 after its snapshot."""
+    """A journal of so many events, the last AFTER of them since its snapshot."""
     keeper = journal_keep.Keeper(journal_keep.BOUNDS, time.time)
+    registry = Registry()
     db = journal_file.open_for_writing(path, keeper)
     db.execute("PRAGMA synchronous = OFF")
-    for start in range(0, count, 50_000):
+    for start in range(0, count, AFTER):
+        events = [event(number) for number in range(start, start + AFTER)]
         db.execute("BEGIN")
-        db.executemany(journal_file.INSERT, map(journal_file.row, map(event, range(start, start + 50_000))))
-        if start + 50_000 == count - 50_000:
-            keeper.snapshot(bytes(1_000_000), 50_000)
-            keeper.write(db, 50_000)
+        db.executemany(journal_file.INSERT, map(journal_file.row, events))
+        if start + AFTER < count:
+            for each in events:
+                registry.apply(each)
+        if start + 2 * AFTER == count:
+            keeper.snapshot(encode(registry.snapshot()), AFTER)
+            keeper.write(db, AFTER)
         db.execute("COMMIT")
     db.close()
 
 
 def _reading(path: Path) -> dict[str, Row]:
-    """Decoding every event, and only what came after the snapshot: without what the registry makes of them."""
-    replay = _seconds(lambda: Journal(path).events())
-    start = _seconds(lambda: Journal(path).replay()[1])
-    rows = _seconds(lambda: _rows(path))
+    """The daemon's own replay, with the snapshot and as if there were none."""
+    rows = _seconds(lambda: list(_rows(path)))
+    start = _seconds(lambda: _started(path, MACHINES))
+    db = sqlite3.connect(path)
+    db.executescript("DELETE FROM snapshots;")
+    db.close()
+    replay = _seconds(lambda: _started(path, MACHINES))
     return {
         "replay_s": Row(replay, rows, "sqlite3 alone", "s"),
         "snapshot_start_s": Row(start, rows, "sqlite3, every row", "s"),
     }
 
 
-def _seconds(read: object) -> float:
-    assert callable(read)
+def _started(path: Path, machines: int) -> None:
+    nothing = Setup(book=HostBook(hosts={}, profiles={}), index=index(()), images={}, programs={})
+    core = Appliance(nothing, assemble.chance(), Counter(), lambda _: None)
+    assemble.replay(Journal(path), core)
+    assert len(core.registry.machines) == machines
+    assert all(machine.state is State.LIVE for machine in core.registry)
+
+
+def _seconds(work: Callable[[], object]) -> float:
     began = time.monotonic()
-    for _ in read():
-        pass
+    work()
     return time.monotonic() - began
 
 
