@@ -180,13 +180,14 @@ def as_shown(story: Story, hosts: list[dict[str, Any]]) -> list[str]:
 
 
 def well_ended(hosts: list[dict[str, Any]], rack: Rack) -> list[str]:
-    """Ready on a whole disk, or failed with a cause and the arm ended."""
+    """Ready on a whole disk, or failed with a cause (live again with it, once it was switched on anew)."""
     mistakes = [mishap for machine in rack.machines for mishap in machine.mishaps]
     for machine, host in zip(rack.machines, hosts, strict=True):
         if host["state"] == "ready" and machine.read("disk") != "whole":
             mistakes.append(f"{machine.host} is ready and its disk {machine.read('disk')}")
-        if host["state"] == "failed" and not (host["failure"]["stage"] and host["failure"]["cause"]):
-            mistakes.append(f"{machine.host} failed without a cause")
+        failure = host["failure"] or {"stage": "", "cause": ""}
+        if host["state"] != "ready" and not (failure["stage"] and failure["cause"]):
+            mistakes.append(f"{machine.host} is {host['state']} without a cause")
     return mistakes
 
 

@@ -248,7 +248,7 @@ class Rack:
             with contextlib.suppress(*AWAY):
                 self.api(f"/v1/hosts/{machine.host}/retry", "POST", {"by": BY})
             return False
-        return host["state"] in {"ready", "failed"} and host["arm"] is None
+        return host["arm"] is None and (host["state"] == "ready" or host["failure"] is not None)
 
     def until_rest(self) -> None:
         self.until(self.attend)
