@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -38,7 +39,9 @@ def place(hosts: Path, name: str, disks: Iterable[ChosenDisk], staging: Path) ->
 
 
 def _write(folder: Path, text: str) -> None:
-    """Whole or not at all: a build may read it at any moment."""
+    """Whole or not at all: a build may read it at any moment. A link of somebody's is not written through."""
     new = folder / ".disks.json.new"
-    new.write_text(text, "utf-8")
+    new.unlink(missing_ok=True)
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644), "w") as file:  # noqa: PTH123
+        file.write(text)
     new.rename(folder / "disks.json")
