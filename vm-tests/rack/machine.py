@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from rack import firmware
 from rack.lines import Line, Lines
 from rack.network import Network
 from rack.process import Process
-from rack.qmp import Qmp
+from rack.qmp import Qmp, QmpError
 
 
 class Disk(NamedTuple):
@@ -20,6 +21,11 @@ class Disk(NamedTuple):
 
     path: Path
     serial: str = ""
+
+
+# A reboot is a new QEMU: one that emulated Linux for a while takes minutes over its next boot, since each page
+# that ever held code is slow to be written. It ends with its parent, and a power-off is a reboot, too.
+AGAIN: Final = ("sh", "-c", 'while setpriv --pdeathsig KILL -- "$@"; do :; done', "machine")
 
 
 class Direct(NamedTuple):
@@ -106,9 +112,10 @@ class Machine:
         self.start()
 
     def reset(self) -> None:
-        """The reset button: memory survives, the firmware starts over."""
+        """The reset button."""
         assert self._qmp is not None
-        self._qmp.ask("system_reset")
+        with contextlib.suppress(QmpError):  # it is gone as soon as it has heard
+            self._qmp.ask("system_reset")
 
     def status(self) -> str:
         """QEMU's word: running, paused, shutdown, internal-error …"""
@@ -129,7 +136,7 @@ class Machine:
     def _argv(self, qmp: Path) -> list[str]:
         argv = ["qemu-system-x86_64", "-name", self.name, "-nodefaults", "-display", "none", "-monitor", "none"]
         argv += ["-serial", "stdio", "-qmp", f"unix:{qmp}", "-smp", "1"]
-        argv += [] if self._reboots else ["-no-reboot"]
+        argv += ["-no-reboot"]
         argv += firmware.arguments(self.kind, self._run_folder / f"{self.name}.vars")
         argv += ["-device", "virtio-rng-pci"]  # without randomness newer UEFI offers no network boot at all
         argv += [
@@ -147,7 +154,7 @@ class Machine:
         if self.direct:
             argv += ["-kernel", str(self.direct.kernel), "-initrd", str(self.direct.initrd)]
             argv += ["-append", self.direct.cmdline]
-        return argv
+        return [*AGAIN, *argv] if self._reboots else argv
 
     def _card(self, number: int, mac: str, tap: str) -> list[str]:
         index = 1 if number == self._boots_from else number + 2  # 0 is what QEMU loads itself

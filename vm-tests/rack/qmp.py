@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,10 @@ class Qmp:
 
     def ask(self, command: str) -> Any:  # noqa: ANN401 - QMP's answers are any JSON
         """What QEMU returns; events in between are passed over."""
+        if self._has_ended():  # it was started anew
+            self._file.close()
+            self._socket.close()
+            self.accept()
         self._socket.sendall(json.dumps({"execute": command}).encode() + b"\n")
         for line in self._file:
             answer = json.loads(line)
@@ -40,6 +45,13 @@ class Qmp:
             if "error" in answer:
                 raise QmpError(f"{command}: {answer['error']['desc']}")
         raise QmpError(f"{command}: QEMU has gone")
+
+    def _has_ended(self) -> bool:
+        """Whether the QEMU that we speak to is gone."""
+        while select.select([self._socket], [], [], 0)[0]:
+            if not self._file.readline():
+                return True
+        return False
 
     def close(self) -> None:
         for thing in (getattr(self, "_file", None), getattr(self, "_socket", None), self._door):
