@@ -104,7 +104,7 @@ class Appliance:
                 known = (match(setup.index, mac, machine.uuid, machine.serial) for mac in machine.macs)
                 host = next((found for found in known if isinstance(found, Host)), None)
                 if host is not None:
-                    self._claim(machine, host.name)
+                    self._identify(machine, host.name)
 
     def claimant(self, ask: Ask) -> Host | Conflict | None:
         """Who claims the asker: by what it says, else by what it said before (file doors hear a MAC only)."""
@@ -168,7 +168,7 @@ class Appliance:
             return machine
         if machine.host in self.setup.book.hosts:
             return self.registry.by_host.get(host)
-        return self._claim(machine, host)
+        return self._identify(machine, host)
 
     def _lead_to(self, machine: Machine, mac: Mac) -> None:
         if self.registry.by_mac.get(mac) is not machine and len(machine.macs) < MACS_A_MACHINE:
@@ -179,7 +179,7 @@ class Appliance:
         taken = self.registry.machines
         return next(name for n in count() if (name := mac.hex + (f"-{n}" if n else "")) not in taken)
 
-    def _claim(self, machine: Machine, host: str) -> Machine:
+    def _identify(self, machine: Machine, host: str) -> Machine:
         """The machine is this host now; a record that was the host already takes it in."""
         holder = self.registry.by_host.get(host)
         if holder is None or holder is machine:

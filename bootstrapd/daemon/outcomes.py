@@ -8,7 +8,7 @@ from bootstrapd.policy import install
 from bootstrapd.policy.arm import Arm, next_try
 from bootstrapd.policy.install import Failure
 from bootstrapd.policy.machine import Machine
-from bootstrapd.policy.run import ON_ITS_OWN
+from bootstrapd.policy.install_effects import ON_ITS_OWN
 
 
 class Outcomes:

@@ -41,7 +41,6 @@ from bootstrapd.policy.machine import Machine, token_id
 log = structlog.get_logger(__name__)
 
 PROGRESS_S: Final = 5.0  # a phase's progress becomes an event so often at most
-ERASES: Final = "preclean"  # the first phase that destroys
 
 
 class InstallerLike(Protocol):
@@ -198,7 +197,7 @@ class Runs:
 
     async def _gate(self, machine: Machine, job: Job, phase: str, built: install.Built | None) -> None:
         """Before a phase's first process: what it is about to do is on disk when this returns."""
-        if phase == ERASES and built is not None:
+        if phase == install.ERASES and built is not None:
             self._refuse_outdated(machine, job)
             arm = self._consent(machine)
             self._appliance.tell(

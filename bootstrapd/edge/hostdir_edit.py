@@ -75,7 +75,7 @@ def add_mac(folder: Path, name: str, mac: Mac) -> Path:
         with _alone(folder):
             text = text_of(file)
             document = tomlkit.parse(text)
-            _claim(document, mac)
+            _add_to_match(document, mac)
             if document.as_string() != text:
                 _put(file, document.as_string())
     except (FileNotFoundError, NotADirectoryError):
@@ -119,7 +119,7 @@ def _written(table: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in table.items() if value}
 
 
-def _claim(document: TOMLDocument, mac: Mac) -> None:
+def _add_to_match(document: TOMLDocument, mac: Mac) -> None:
     match = document.setdefault("match", {})
     macs = match.setdefault("mac", []) if isinstance(match, MutableMapping) else None
     if not isinstance(macs, MutableSequence):

@@ -27,7 +27,10 @@ class State(StrEnum):
 
 
 class Event(Struct, frozen=True, kw_only=True, tag_field="event", tag=True):
-    """A fact about one machine. `id` is a UUIDv7; `boot` and `run` are the ids of those it is in, or ""."""
+    """A fact about one machine. `id` is a UUIDv7; `boot` and `run` are the ids of those it is in, or "".
+
+    A draft has id "" and at 0.0: `Appliance.tell` gives it both, and its boot and run.
+    """
 
     id: str
     machine: str  # "" for a fact about a host

@@ -1,4 +1,4 @@
-"""What each event of a boot does to its machine's record. An install's are in `policy/run.py`.
+"""What each event of a boot does to its machine's record. An install's are in `policy/install_effects.py`.
 
 An effect adds to the record and never decides: where the machine stands is `lifecycle.step`'s.
 """
@@ -26,7 +26,7 @@ from bootstrapd.model import (
     TimedOut,
     TokenIssued,
 )
-from bootstrapd.policy import run
+from bootstrapd.policy import install_effects
 from bootstrapd.policy.machine import BOOTS_A_MACHINE, Boot, Machine, Token, line, mark, spender, token_id
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ HOLD_S: Final = 600.0
 def _boot_asked(registry: Registry, machine: Machine, event: BootAsked) -> None:
     registry.take_mac(machine, event.mac)
     if event.host and not machine.host:
-        registry.claim(machine, event.host)
+        registry.identify(machine, event.host)
     machine.arch = event.arch
     machine.uuid = event.uuid or machine.uuid
     machine.serial = event.serial or machine.serial
@@ -147,7 +147,7 @@ def _adopted(registry: Registry, machine: Machine, event: Adopted) -> None:
 
 def _enrolled(registry: Registry, machine: Machine, event: Enrolled | Adopted) -> None:
     if machine.host != event.host:
-        registry.claim(machine, event.host)
+        registry.identify(machine, event.host)
     machine.why, machine.held, machine.held_until = "", "", 0.0
     machine.fetches.clear()
 
@@ -181,5 +181,5 @@ EFFECTS: Final[dict[type[Event], Callable[[Registry, Any, Any], None]]] = {
     Adopted: _adopted,
     Merged: _merged,
     Forgotten: _forgotten,
-    **run.EFFECTS,
+    **install_effects.EFFECTS,
 }

@@ -176,7 +176,7 @@ class Registry:
             del self.by_mac[mac]
         self.add_mac(machine, mac)
 
-    def claim(self, machine: Machine, host: str) -> None:
+    def identify(self, machine: Machine, host: str) -> None:
         """The machine is this host from now on; the one that was it before is a stranger again."""
         if machine.host:
             del self.by_host[machine.host]
