@@ -1,4 +1,7 @@
-"""Two disks fit: which one to erase is never guessed. The owner names one, and the other is not touched."""
+"""Two disks fit: which one to erase is never guessed. The owner names one, and the other is not touched.
+
+It is the first one that the owner names: a BIOS boots no other.
+"""
 
 from pathlib import Path
 
@@ -23,9 +26,9 @@ def test_ambiguous_disk_is_rejected(rack: Rack, image: Path) -> None:
     assert "SECOND" in reasons
     assert all(is_untouched(disk) for disk in disks)
     with (rack.appliance.state / "hosts" / HOST / "host.toml").open("a") as file:
-        file.write('\n[disk.main]\nserial = "SECOND"\n')
+        file.write('\n[disk.main]\nserial = "FIRST"\n')
     becomes(rack, "ready", unless="(failed|drifted)")
-    assert is_untouched(disks[0])
-    assert not is_untouched(disks[1])
+    assert not is_untouched(disks[0])
+    assert is_untouched(disks[1])
     (erased,) = events(rack, "EraseStarted")
-    assert [disk["serial"] for disk in erased["disks"]] == ["SECOND"]
+    assert [disk["serial"] for disk in erased["disks"]] == ["FIRST"]
