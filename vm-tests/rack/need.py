@@ -16,6 +16,7 @@ PROGRAMS: Final = {  # program: the Debian and Ubuntu package that brings it
     "busybox": "busybox-static",
     "mkfs.vfat": "dosfstools",
     "mcopy": "mtools",
+    "ssh-copy-id": "openssh-client",
 }
 
 
