@@ -7,8 +7,8 @@ from bootstrapd.model import Disarmed, Failed
 from bootstrapd.policy import install
 from bootstrapd.policy.arm import Arm, next_try
 from bootstrapd.policy.install import Failure
-from bootstrapd.policy.machine import Machine
 from bootstrapd.policy.install_effects import ON_ITS_OWN
+from bootstrapd.policy.machine import Machine
 
 
 class Outcomes:
