@@ -22,7 +22,8 @@ from bootstrapd.policy.install_progress import Lines, Reading
 from bootstrapd.policy.install_verdict import End
 
 KEEPER: Final = Path(__file__).with_name("keeper.py")
-CHUNK: Final = 65536
+CHUNK: Final = 1024  # a turn: whoever floods us waits on its pipe, and everybody else is answered between
+OTHERS_SHARE: Final = 3.0  # after a turn that had more to read, so many times as long is the others'
 LAST_WAIT_S: Final = 10.0  # for a group that was killed: what the kernel will not let go is not waited for
 
 
@@ -85,6 +86,7 @@ class _Watch:
         self._lines = Lines()
         self._is_news = asyncio.Event()  # it ended, or loops
         self._is_over = asyncio.Event()  # the output's other end is closed
+        self._goes_on: asyncio.TimerHandle | None = None
 
     async def until_end(self, output: int) -> End:
         os.set_blocking(output, False)
@@ -102,6 +104,8 @@ class _Watch:
         finally:
             exited.cancel()
             self._loop.remove_reader(output)
+            if self._goes_on is not None:
+                self._goes_on.cancel()
         code = self._process.returncode
         return End(
             code=128 - code if code is not None and code < 0 else code or 0, by=by, after_s=self._after(by)
@@ -143,6 +147,10 @@ class _Watch:
             self._is_over.set()
         if self._reading.is_looping:
             self._is_news.set()
+        if len(data) == CHUNK:
+            self._loop.remove_reader(output)
+            pause_s = (self._loop.time() - self._heard) * OTHERS_SHARE
+            self._goes_on = self._loop.call_later(pause_s, self._loop.add_reader, output, self._hear, output)
 
     async def _end_group(self, exited: asyncio.Future[int]) -> None:
         """TERM, the grace, KILL; at once KILL for what a leader that ended by itself left behind."""

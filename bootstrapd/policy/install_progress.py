@@ -22,12 +22,12 @@ LOGINS_MAX: Final = 3  # nixos-anywhere tries to log in for ever: the third time
 
 # Said by tools that end with 0 all the same (NIXOS.md 1: nixos-install up to 25.05, boot loader scripts).
 RED_FLAGS: Final = re.compile(
-    r"Died at .*install-grub\.pl"
+    r"Died at \S*install-grub\.pl"
     r"|^Traceback \(most recent call last\)"
     r"|returned non-zero exit status"
     r"|[Ff]ailed to install boot ?loader"
     r"|No space left on device"
-    r"|efiSysMountPoint = .* is not a mounted partition"
+    r"|efiSysMountPoint = \S+ is not a mounted partition"
     r"|^### Switching system into kexec ###"
 )
 STORE_PATH: Final = re.compile(r"/\S*/[0-9a-z]{32}-[A-Za-z0-9+._?=-]+(?<!\.drv)")
@@ -138,12 +138,15 @@ def _login(reading: Reading, _: re.Match[str]) -> None:
 
 
 _ROWS: Final[tuple[tuple[re.Pattern[str], Callable[[Reading, re.Match[str]], None]], ...]] = (
-    (re.compile(r"### (.+) ###$"), _begin),
-    (re.compile(r"\[.*\b(?:copied|DL)\b[^(]*\(?([\d.]+)/([\d.]+) ([KMGT]iB)"), _bytes),
+    (re.compile(r"### ([^#]+) ###$"), _begin),
+    (
+        re.compile(r"\[[^(\]]{0,80}\b(?:copied|DL)\b[^(\d]{0,9}\(?([\d.]{1,12})/([\d.]{1,12}) ([KMGT]iB)"),
+        _bytes,
+    ),
     (re.compile(r"copying (\d+) paths"), _copy),
     (re.compile(r"(?:these )?(this|\d+) (?:derivations?|paths?) will be (?:built|fetched)"), _expect),
     (re.compile(r"copying path '|building '/"), _one),
-    (re.compile(r"\S*ssh-copy-id: INFO: Source of key"), _login),
+    (re.compile(r"\S{0,80}ssh-copy-id: INFO: Source of key"), _login),
 )
 
 

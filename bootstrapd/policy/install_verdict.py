@@ -18,6 +18,7 @@ from bootstrapd.policy.install_steps import Step
 
 SHOWN_MAX: Final = 20
 LAST_WORDS: Final = 10
+SEARCHED_MAX: Final = 297  # of a line, and three for what says that it was cut
 
 OTHER_KEY: Final = "The machine at this address shows another SSH host key than the one that registered"
 KEY_REFUSED: Final = "The machine does not let the deployment key in"
@@ -77,7 +78,7 @@ CAUSES: Final = (
         "The boot loader was not installed: {0} is not a mounted partition",
         _RELOADER,
     ),
-    _cause(r"Died at .*install-grub\.pl", "The boot loader was not installed: GRUB's script died", _RELOADER),
+    _cause(r"Died at \S*install-grub\.pl", "The boot loader was not installed: GRUB's script died", _RELOADER),
     _cause(r"[Ff]ailed to install boot ?loader", "The boot loader was not installed", _RELOADER),
     _cause(
         r"(?:Problem opening|cannot open) '?(/dev/\S+?)'?(?: for reading|:)",
@@ -85,7 +86,7 @@ CAUSES: Final = (
         "Look at the layout and at the host's [disk] selectors",
     ),
     _cause(
-        r"^(?:-?\w*sh|\S*/\w*sh)?:? ?(?:line )?\d+: (\S+): (?:command )?not found$",
+        r"^(?:\S{0,80}sh)?:? ?(?:line )?\d{1,9}: (\S+): (?:command )?not found$",
         "The live system has no {0}",
         "Check the profile's image: it has to be a NixOS installer",
     ),
@@ -97,7 +98,7 @@ CAUSES: Final = (
         "nixos-anywhere needs nix 2.16 or newer",
     ),
     _cause(
-        r"does not provide attribute .*nixosConfigurations\.\"?([\w-]+)",
+        r"does not provide attribute .{0,60}?nixosConfigurations\.\"?([\w-]+)",
         "The flake has no nixosConfigurations.{0}",
         "Add the host to the flake, or check `flake` in its profile",
     ),
@@ -118,7 +119,7 @@ CAUSES: Final = (
     _cause(r"^preclean: (.+)", "The disks could not be freed: {0}"),
     _cause(r"^\s*error: (?!$)(.+)", "{0}"),
     _cause(r"^Traceback \(most recent call last\)", "A Python script of the boot loader died", _RELOADER),
-    _cause(r"(.*returned non-zero exit status.*)", "{0}"),
+    _cause(r"^(.*returned non-zero exit status.*)", "{0}"),
 )
 _ENDED: Final = {
     "deadline": "took longer than its {after}",
@@ -163,7 +164,7 @@ def find_cause(lines: Iterable[str], *, has_machine: bool = True) -> Cause | Non
 
     A lost connection is a cause only where a machine takes part, and at the end: ssh's retries say the same.
     """
-    latest_first = list(lines)[::-1]
+    latest_first = [shortened(line) for line in lines][::-1]
     for cause in CAUSES:
         if cause.is_lost and not has_machine:
             continue
@@ -171,6 +172,13 @@ def find_cause(lines: Iterable[str], *, has_machine: bool = True) -> Cause | Non
             if found := cause.pattern.search(line):
                 return Cause(cause.pattern, _sentence(cause.sentence, found), cause.hint, cause.is_lost)
     return None
+
+
+def shortened(line: str) -> str:
+    """As much of a line as a cause is looked for in: what a machine says must not keep us from the others."""
+    return (
+        line if len(line) <= SEARCHED_MAX else f"{line[: SEARCHED_MAX * 2 // 3]} … {line[-SEARCHED_MAX // 3 :]}"
+    )
 
 
 def _sentence(template: str, found: re.Match[str]) -> str:

@@ -14,8 +14,10 @@ import pytest
 from install_stage import Stage, hang
 from install_values import GOLDEN
 
+from bootstrapd.edge.installer_process import Bounds, supervise
 from bootstrapd.edge.installer_reap import _processes
 from bootstrapd.policy.install import Failure, Progress
+from bootstrapd.policy.install_progress import Reading
 from bootstrapd.policy.install_steps import MARK
 
 DEADLINE_S: Final = 30.0
@@ -119,6 +121,34 @@ async def test_a_flood_without_line_ends_is_bounded(stage: Stage) -> None:
     result = await run(stage)
     assert result.lines[-1] == "end"
     assert max(map(len, result.lines)) <= 1000
+
+
+class Counted(Reading):
+    """Counts the lines that it is given before anybody else has a turn."""
+
+    def __init__(self) -> None:
+        super().__init__("install")
+        self.at_once = self.most_at_once = 0
+
+    def read(self, line: str) -> Progress | None:
+        if not self.at_once:
+            asyncio.get_running_loop().call_soon(self._turn)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        return super().read(line)
+
+    def _turn(self) -> None:
+        self.at_once = 0
+
+
+async def test_a_flood_of_lines_leaves_the_others_their_turn(tmp_path: Path) -> None:
+    reading = Counted()
+    bounds = Bounds(deadline_s=DEADLINE_S, stall_s=0, grace_s=1)
+    argv = ["sh", "-c", "yes | head -c 300000; echo end"]
+    with Path(os.devnull).open("rb") as nothing:  # noqa: ASYNC230
+        end = await supervise(argv, os.environ, nothing, tmp_path, bounds, reading, lambda _: None)
+    assert (end.code, end.by, reading.lines[-1]) == (0, "", "end")
+    assert 1 < reading.most_at_once <= 600
 
 
 async def said(fifo: int) -> str:
