@@ -22,6 +22,8 @@ from rack.network import APPLIANCE
 from rack.pcap import Datagram, Endpoint
 
 _HTTP_ASK: Final = re.compile(rb"(?:GET|HEAD|POST) \S+ HTTP/1\.[01]\r\n")
+_BOOTS: Final = re.compile(rb"PXEClient|HTTPClient|iPXE")
+_DISCOVER: Final = b"\x35\x01\x01"
 _ACK: Final = 4
 
 
@@ -92,7 +94,9 @@ def _pair_dhcp(pairing: _Pairing, datagram: Datagram, server: str) -> None:
     door = "4011" if 4011 in (datagram.source[1], datagram.target[1]) else "DHCP"
     machine, xid = packet[28:34], packet[4:8]
     if packet[0] == 1:
-        pairing.ask(datagram.at, door, machine, xid)
+        # Who asks for an address only does not ask us, nor does a REQUEST on port 67.
+        if _BOOTS.search(packet, 240) and (door == "4011" or _DISCOVER in packet[240:]):
+            pairing.ask(datagram.at, door, machine, xid)
     elif datagram.source[0] == server:
         pairing.answer(datagram.at, door, machine, xid)
 
