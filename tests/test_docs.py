@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import tomllib
 from collections import Counter
@@ -18,9 +19,10 @@ from bootstrapd.cli.manual import manual
 from bootstrapd.config import Config, parse_config, parse_hosts
 from bootstrapd.config.settings import NatsSettings
 from bootstrapd.config.tables import HostTable, ProfileTable
+from bootstrapd.daemon import admit
 from bootstrapd.edge.api import ApiServer
 from bootstrapd.model import State
-from bootstrapd.policy import lifecycle, routes
+from bootstrapd.policy import admission, lifecycle, routes
 from bootstrapd.policy.install import PHASES, Limits
 from bootstrapd.wire import command, envelope
 
@@ -119,6 +121,14 @@ def test_every_boot_path_is_documented() -> None:
             assert routes.read(path.format(**example)[1:]) is not None, route
     boot = [route for route in documented_routes() if re.match("GET /(boot|nbp|images|overlay)", route)]
     assert len(boot) == len(routes.ROUTES) - 1  # a bare name is TFTP's
+
+
+def test_every_refusal_is_documented_and_no_other() -> None:
+    page = (DOCS / "trouble.md").read_text()
+    _, _, section = page.partition("## Why a registration is refused")
+    listed = re.findall(r"^\| `(\w+)` \|", section.partition("\n## ")[0], re.MULTILINE)
+    sources = "".join(inspect.getsource(module) for module in (admission, admit))
+    assert sorted(listed) == sorted(set(re.findall(r'Refusal\(\s*"(\w+)"', sources)))
 
 
 def nats_page() -> str:

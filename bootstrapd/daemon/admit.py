@@ -22,12 +22,18 @@ from bootstrapd.model import (
 from bootstrapd.model.view import Admission
 from bootstrapd.policy import admission
 from bootstrapd.policy.admission import Caller, Refusal
+from bootstrapd.policy.limit import Buckets
 from bootstrapd.policy.machine import Machine, token_id
+from bootstrapd.policy.registry import STRANGERS
 
 log = structlog.get_logger(__name__)
 
 # Which refusals are our own machine's story; the others may be anybody's and only count.
 TOLD_AS_EVENTS: Final = frozenset({"TOKEN_SPENT", "WRONG_ADDRESS", "WRONG_MAC", "BEING_INSTALLED"})
+# A machine boots a few times in a row; each registration and each report of drift is journalled.
+A_SECOND: Final = 1 / 30
+AT_ONCE: Final = 10.0
+MACHINES: Final = 2 * STRANGERS
 
 
 class Admissions:
@@ -48,6 +54,8 @@ class Admissions:
         self._left = left
         self._neighbour = neighbour
         self._durable = durable
+        self._registrations = Buckets(A_SECOND, AT_ONCE, MACHINES)
+        self._reports = Buckets(A_SECOND, AT_ONCE, MACHINES)
 
     async def register(self, body: bytes, client: str) -> tuple[int, bytes]:
         """The HTTP status and JSON body for one POST. An acceptance is durable before it is said."""
@@ -72,6 +80,8 @@ class Admissions:
                 self._appliance.tell(Refused(**of(machine), code=refusal.code, reason=reason))
             return self._refuse(503 if refusal.is_for_now else 403, refusal, client)
         if not admission.is_repeat(registration, token, caller):
+            if not self._registrations.take(machine.id, now):
+                return self._refuse(503, admission.too_often("it registered"), client)
             await self._left(machine, "the machine booted anew and registered again")
             if token.spent_by or self._appliance.registry.token(registration.token) is None:
                 return await self.register(body, client)  # another was quicker while the run was being stopped
@@ -93,8 +103,10 @@ class Admissions:
         if refusal is not None:
             reason = f"a report from {client} was refused: {refusal.reason}"
             self._appliance.tell(Refused(**of(machine), code=refusal.code, reason=reason))
-            return self._refuse(403, refusal, client)
+            return self._refuse(503 if refusal.is_for_now else 403, refusal, client)
         if not admission.is_report_repeated(report, machine):
+            if not self._reports.take(machine.id, self._appliance.chance.now()):
+                return self._refuse(503, admission.too_often("it reported"), client)
             await self._left(machine, "the machine rebooted into its new system before it was told to")
             self._appliance.tell(admission.outcome(report, machine, client))
         await self._durable()
@@ -102,6 +114,8 @@ class Admissions:
 
     def _accept(self, machine: Machine, registration: Registration, client: str) -> None:
         hardware = admission.sane(registration.hardware)
+        if not machine.host:
+            hardware = admission.extract(hardware)
         macs = self._own(machine, [Mac.parse(nic.mac) for nic in hardware.nics])
         for mac in macs:
             other = self._appliance.registry.by_mac.get(mac)

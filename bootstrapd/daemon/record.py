@@ -23,6 +23,7 @@ from bootstrapd.model import (
     NicSeen,
     Noticed,
     Refused,
+    Registered,
     ScriptSent,
     TimedOut,
     TokenIssued,
@@ -48,6 +49,8 @@ FROM_THE_WIRE: Final = (
     ScriptSent,
     TokenIssued,
 )
+# What strangers can cause besides. Of a host's machine these are few, and its life.
+FROM_STRANGERS: Final = (*FROM_THE_WIRE, Noticed, Registered)
 
 
 class JournalLike(Protocol):
@@ -81,7 +84,8 @@ class Recorder:
         host = self._host_of(event.machine)
         self._counters[f"event.{type(event).__name__.lower()}"] += 1
         is_stranger = not (host or getattr(event, "host", ""))
-        if isinstance(event, FROM_THE_WIRE) and not self._bucket(event.machine, is_stranger).take(event.at):
+        measured = FROM_STRANGERS if is_stranger else FROM_THE_WIRE
+        if isinstance(event, measured) and not self._bucket(event.machine, is_stranger).take(event.at):
             self._flood(event.at)
             return
         self._last = self._journal.append(event, can_wait=not isinstance(event, TokenIssued))

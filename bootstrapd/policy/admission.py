@@ -8,10 +8,10 @@ the one who spent it is the same registration (its answer was lost on the way), 
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from bootstrapd.errors import ConfigError
 from bootstrapd.model import (
@@ -28,11 +28,14 @@ from bootstrapd.model import (
     clean_uuid,
 )
 from bootstrapd.policy import words
+from bootstrapd.policy.install import VERIFY
 from bootstrapd.policy.machine import TOKEN_LIFE_S, Machine, Token, spender
 
 TOKENS_AN_ADDRESS: Final = 4
 TOKENS_A_MACHINE: Final = 32  # so that nobody who asks for scripts can keep a machine from its own
 ROUTED_PREFIX: Final = 24
+EXTRACT_ITEMS: Final = 8  # of a stranger's NICs, disks, GPUs and file systems; 4,096 strangers may be known
+EXTRACT_TEXT: Final = 64
 
 
 class Refusal(Struct, frozen=True):
@@ -85,8 +88,23 @@ def is_repeat(registration: Registration, token: Token, caller: Caller) -> bool:
     return bool(token.spent_by) and token.spent_by == spender(caller.address, registration.host_key)
 
 
+def too_often(what: str) -> Refusal:
+    """For a machine that did nothing wrong but again and again: each costs a place in the journal."""
+    return Refusal("TOO_OFTEN", f"{what} too often: it is heard again within a minute", is_for_now=True)
+
+
 def judge_report(report: Report, machine: Machine) -> Refusal | None:
-    """None when the installed system's word may be taken; it comes with the token that only its disk holds."""
+    """None when the installed system's word may be taken; it comes with the token that only its disk holds.
+
+    The token is on the wire and on the disk before the system is whole: until the install verifies it, nothing
+    that shows it proves a system. Who really rebooted early tries again until that run has failed.
+    """
+    if machine.state is State.CLAIMED or (machine.state is State.INSTALLING and machine.phase != VERIFY):
+        return Refusal(
+            "TOO_EARLY",
+            f"its install is at {machine.phase or 'its start'}: no system of it can run yet",
+            is_for_now=True,
+        )
     if machine.report_spent_by and machine.report_spent_by != _reporter(report):
         return Refusal("TOKEN_SPENT", "this install has reported before: a copy of its disk, or a replay")
     return None
@@ -139,6 +157,23 @@ def sane(hardware: Hardware) -> Hardware:
         serial=clean_serial(hardware.serial),
         nics=tuple(nic for nic in map(_sane_nic, hardware.nics) if nic is not None),
     )
+
+
+def extract(hardware: Hardware) -> Hardware:
+    """A stranger's inventory in at most 64 KB: enough to tell what it is, and nothing is installed by it."""
+    return _short(hardware)
+
+
+def _short(value: Any) -> Any:
+    match value:
+        case str():
+            return value[:EXTRACT_TEXT]
+        case tuple():
+            return tuple(_short(item) for item in value[:EXTRACT_ITEMS])
+        case Struct():
+            return replace(value, **{name: _short(item) for name, item in asdict(value).items()})
+        case _:
+            return value
 
 
 def _sane_nic(nic: Nic) -> Nic | None:

@@ -17,6 +17,7 @@ from bootstrapd.model import ChosenDisk
 
 PHASES: Final = ("build", "preclean", "disko", "install", "verify")
 ERASES: Final = "preclean"  # the first of them that destroys
+VERIFY: Final = "verify"  # the last: a whole system is on the disk
 REPORT_UNIT: Final = "etc/systemd/system/bootstrapd-report.service"  # in the closure
 REPORT_FOLDER: Final = "var/lib/bootstrapd-report"  # in the installed system: server and token
 

@@ -180,6 +180,8 @@ class Registry:
         """The machine is this host from now on; the one that was it before is a stranger again."""
         if machine.host:
             del self.by_host[machine.host]
+        else:
+            machine.is_up = False  # of a stranger's inventory only an extract is known: it registers anew
         before = self.by_host.get(host)
         if before is not None:
             before.host = ""

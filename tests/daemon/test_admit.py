@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from builders import CLIENT, KEY, MAC, OTHER_MAC, SERVER, STRANGER, World, ask, host, registration, setup
 
-from bootstrapd.model import Door, FileAsk, Hardware, Nic, State, TextReply, encode
+from bootstrapd.daemon.admit import AT_ONCE
+from bootstrapd.model import Disk, Door, FileAsk, Gpu, Hardware, Nic, State, TextReply, encode
 from bootstrapd.policy.registry import SPENT_A_MACHINE
 from bootstrapd.wire import cpio
 
@@ -81,12 +82,13 @@ async def test_a_spent_token_is_refused_and_is_an_event(world: World) -> None:
 
 async def test_registering_in_a_loop_grows_nothing_and_locks_out_nobody(world: World) -> None:
     for _ in range(2 * SPENT_A_MACHINE):
+        world.now += 30
         assert (await post(world, registration(token(world))))[0] == 200
     body = registration(token(world))
     assert (await post(world, body))[0] == 200
     registry = world.appliance.registry
     kept = registry.machines[MAC.hex].tokens
-    assert len(kept) == len(registry.by_token) == len(registry.by_overlay) == SPENT_A_MACHINE
+    assert len(kept) == len(registry.by_token) == len(registry.by_overlay) <= SPENT_A_MACHINE
     events = len(world.events())
     assert (await post(world, body))[0] == 200  # its answer was lost
     assert len(world.events()) == events
@@ -96,9 +98,24 @@ async def test_registering_in_a_loop_grows_nothing_and_locks_out_nobody(world: W
 async def test_a_token_from_before_many_others_may_still_be_repeated(world: World) -> None:
     first = registration(token(world))
     for _ in range(SPENT_A_MACHINE):
+        world.now += 25
         await post(world, registration(token(world)))
     assert (await post(world, first))[0] == 200
     assert (await post(world, first))[0] == 200
+
+
+async def test_a_machine_that_registers_without_end_is_heard_by_measure(world: World) -> None:
+    for _ in range(int(AT_ONCE)):
+        assert (await post(world, registration(token(world))))[0] == 200
+    body = registration(token(world))
+    reason = (await post(world, body))[1]
+    assert (reason["code"], "too often" in reason["reason"]) == ("TOO_OFTEN", True)
+    assert (await post(world, body))[0] == 503, "the agent tries again"
+    assert world.counters["register.refused.too_often"] == 2
+    assert len(world.left) == world.events().count("Registered") == AT_ONCE
+    world.neighbours["10.77.0.51"] = OTHER_MAC
+    world.now += 31
+    assert (await post(world, body))[0] == 200
 
 
 async def test_another_network_is_refused(world: World) -> None:
@@ -195,6 +212,26 @@ async def test_thousands_of_nics_are_not_a_machine(world: World) -> None:
         registration(token(world), hardware=Hardware(nics=tuple(Nic(name="e", mac=MAC) for _ in range(129)))),
     )
     assert status == 400
+
+
+async def test_of_a_strangers_inventory_a_bounded_extract_is_kept(world: World) -> None:
+    """DESIGN.md, Safety 1: 4,096 strangers, and any of them may register with a megabyte."""
+    world.appliance.reconfigure(setup(unknown="discover", discovery_image="installer"))
+    text = "\x01" * 256
+    disk = Disk(name=text, size_bytes=1, model=text, serial=text, filesystems=(text,) * 64)
+    hardware = Hardware(
+        nics=(Nic(name=text, mac=MAC),) * 128,
+        disks=(disk,) * 1024,
+        gpus=(Gpu(pci_id=text, address=text),) * 128,
+        cpu_model=text,
+        memory_bytes=2**30,
+    )
+    assert (await post(world, registration(token(world), hardware=hardware)))[0] == 200
+    kept = world.appliance.registry.machines[MAC.hex].hardware
+    assert kept is not None
+    assert (len(kept.nics), len(kept.disks), len(kept.gpus), kept.memory_bytes) == (8, 8, 8, 2**30)
+    assert len(encode(kept)) < 64 * 1024
+    assert kept == world.told[-1].event.hardware  # type: ignore[union-attr]
 
 
 async def test_a_strangers_inventory_gives_it_nothing(world: World) -> None:

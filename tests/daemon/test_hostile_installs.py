@@ -8,11 +8,23 @@ from typing import Any
 
 import pytest
 from builders import CLIENT, MAC, OTHER_MAC, SERVER, ask, host, registration, setup
-from installing import DISK, LAYOUT, Fleet
+from installing import CLOSURE, DISK, LAYOUT, Fleet
 
+from bootstrapd.daemon.admit import AT_ONCE
 from bootstrapd.daemon.operator import Operator
 from bootstrapd.errors import RefusedError
-from bootstrapd.model import Disk, DiskSelector, Door, FileAsk, Host, Refused, Stage, State
+from bootstrapd.model import (
+    Disk,
+    DiskSelector,
+    Door,
+    FileAsk,
+    Host,
+    Refused,
+    Report,
+    Stage,
+    State,
+    encode,
+)
 from bootstrapd.policy.install import Failure
 
 OTHER_DISK = Disk(
@@ -235,3 +247,49 @@ async def test_one_token_is_good_for_one_of_two_that_show_it_while_a_run_is_bein
     )
     assert sorted(status for status, _ in answers) == [200, 403]
     assert json.loads(next(body for status, body in answers if status == 403))["code"] == "TOKEN_SPENT"
+
+
+async def report(made: Fleet, closure: str = CLOSURE) -> tuple[int, str]:
+    said = Report(token=made.installer.jobs[-1].report_token, closure=closure, boot_id="b1")
+    status, answer = await made.admissions.report(encode(said), CLIENT)
+    await made.settle()
+    return status, json.loads(answer).get("code", "")
+
+
+@pytest.mark.parametrize("phase", ["preclean", "disko", "install"])
+async def test_a_report_before_there_can_be_a_system_proves_nothing(phase: str) -> None:
+    """The token is in a file of the live system: whoever reads it there could call the machine ready."""
+    made = await fleet()
+    made.installer.hangs.add(phase)
+    await made.register()
+    assert await report(made) == (503, "TOO_EARLY")
+    assert (made.state(), made.installer.stopped) == (State.INSTALLING, [])
+    assert made.appliance.registry.arms
+
+
+async def test_a_report_from_the_check_of_the_disk_on_is_heard() -> None:
+    made = await fleet()
+    made.installer.hangs.add("verify")
+    await made.register()
+    assert await report(made) == (200, "")
+    assert (made.state(), made.installer.stopped) == (State.READY, [("cim-1", "verify")])
+
+
+async def test_who_really_rebooted_early_is_heard_once_the_run_has_failed() -> None:
+    made = await fleet()
+    made.installer.fails["install"] = Failure(stage="install", cause="it has gone", is_lost=True)
+    await made.register()
+    assert made.state() is State.FAILED
+    assert await report(made) == (200, "")
+    assert made.state() is State.READY
+
+
+async def test_a_machine_that_drifts_without_end_is_heard_by_measure() -> None:
+    made = await fleet()
+    await made.register()
+    answers = [await report(made, f"/nix/store/{number}") for number in range(int(AT_ONCE) + 3)]
+    assert answers == [(200, "")] * int(AT_ONCE) + [(503, "TOO_OFTEN")] * 3
+    assert made.events().count("Drifted") == AT_ONCE
+    made.now += 31
+    assert await report(made) == (200, "")
+    assert made.state() is State.READY

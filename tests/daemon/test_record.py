@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from bootstrapd.daemon.appliance import Appliance
 from bootstrapd.daemon.record import EVENTS_A_SECOND, EVENTS_AT_ONCE, Recorder
-from bootstrapd.model import AnyEvent, Mac, ScriptSent, TokenIssued, Transition
+from bootstrapd.model import AnyEvent, Hardware, Mac, Registered, ScriptSent, TokenIssued, Transition
 
 
 class Kept:
@@ -83,6 +83,17 @@ async def test_a_token_is_journalled_and_never_told_or_logged() -> None:
     assert [type(kept) for kept in journal.events] == [TokenIssued]
     assert told == []
     assert logs == []
+
+
+async def test_what_strangers_register_is_journalled_by_their_measure() -> None:
+    world = World(setup())
+    journal, _, appliance = recorded(world)
+    appliance.answer(ask(mac=MAC))
+    with capture_logs():
+        for _ in range(200):
+            appliance.tell(Registered(id="", at=0.0, machine=MAC.hex, address="a", hardware=Hardware()))
+    assert len(journal.events) <= 11
+    await Recorder.durable(appliance._record)  # type: ignore[arg-type]
 
 
 async def test_durable_waits_for_the_last_write() -> None:
