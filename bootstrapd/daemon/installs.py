@@ -24,9 +24,10 @@ from bootstrapd.policy.machine import Machine
 
 log = structlog.get_logger(__name__)
 
-JUDGED_AGAIN: Final = frozenset({State.LIVE, State.REJECTED, State.FAILED})
+JUDGED: Final = frozenset({State.LIVE, State.REJECTED, State.FAILED})  # while the live system is up
 MID_INSTALL: Final = frozenset({State.CLAIMED, State.INSTALLING})
 STOPPED: Final = "bootstrapd was stopped while it ran"
+UNDECLARED: Final = "its host is no longer declared"
 
 
 class Installs:
@@ -100,13 +101,16 @@ class Installs:
         self._checking = None
 
     def reconsider(self) -> None:
-        """The hosts folder changed: arms of hosts that are gone end, and what was rejected is judged again."""
+        """The hosts folder changed: arms and installs of hosts that are gone end; verdicts are made anew."""
         hosts = self._appliance.setup.book.hosts
         for arm in [arm for arm in self._registry.arms.values() if arm.host not in hosts]:
-            self._outcomes.end(arm, "its host is no longer declared")
+            self._outcomes.end(arm, UNDECLARED)
         for machine in list(self._registry):
             found = self._host_of(machine)
-            if found and machine.state in JUDGED_AGAIN and machine.is_judged:
+            if found is None and machine.state in MID_INSTALL:
+                self._runs.stop_soon(machine)
+                self._outcomes.interrupted(machine, UNDECLARED)
+            elif found and machine.state in JUDGED and machine.is_up and machine.is_judged:
                 self._judge_again(machine, *found)
 
     def _judge_again(self, machine: Machine, host: Host, profile: Profile) -> bool:
@@ -159,7 +163,7 @@ class Installs:
         if found is None or not self._is_open:
             return
         host, profile = found
-        if machine.state in {State.LIVE, State.REJECTED} and machine.hardware and not machine.is_judged:
+        if machine.state in JUDGED and machine.hardware and machine.is_up and not machine.is_judged:
             self._appliance.tell(judge(machine, host, profile))
         if machine.state is State.CLAIMED:
             self._runs.start(machine, host, profile)

@@ -8,7 +8,7 @@ the one who spent it is the same registration (its answer was lost on the way), 
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
-from typing import Any, Final
+from typing import Final, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import asdict, replace
@@ -30,6 +30,8 @@ from bootstrapd.model import (
 from bootstrapd.policy import words
 from bootstrapd.policy.install import VERIFY
 from bootstrapd.policy.machine import TOKEN_LIFE_S, Machine, Token, spender
+
+Inventory = TypeVar("Inventory", bound=Struct)
 
 TOKENS_AN_ADDRESS: Final = 4
 TOKENS_A_MACHINE: Final = 32  # so that nobody who asks for scripts can keep a machine from its own
@@ -164,14 +166,18 @@ def extract(hardware: Hardware) -> Hardware:
     return _short(hardware)
 
 
-def _short(value: Any) -> Any:
+def _short(inventory: Inventory) -> Inventory:
+    return replace(inventory, **{name: _cut(value) for name, value in asdict(inventory).items()})
+
+
+def _cut(value: object) -> object:
     match value:
         case str():
             return value[:EXTRACT_TEXT]
         case tuple():
-            return tuple(_short(item) for item in value[:EXTRACT_ITEMS])
+            return tuple(_cut(item) for item in value[:EXTRACT_ITEMS])
         case Struct():
-            return replace(value, **{name: _short(item) for name, item in asdict(value).items()})
+            return _short(value)
         case _:
             return value
 

@@ -71,7 +71,7 @@ MOVES: Final[dict[type[Event], dict[State, State]]] = {
     # The live system, judged.
     Registered: {ENROLLED: LIVE, NETBOOTING: LIVE, REJECTED: LIVE, FAILED: LIVE},
     Accepted: {REJECTED: LIVE},
-    Rejected: {LIVE: REJECTED},
+    Rejected: {LIVE: REJECTED, FAILED: REJECTED},  # whose live system is up still
     # The install.
     Claimed: {LIVE: CLAIMED, FAILED: CLAIMED},
     PhaseStarted: {CLAIMED: INSTALLING},

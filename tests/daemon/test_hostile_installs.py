@@ -89,7 +89,7 @@ async def test_a_disk_that_the_file_names_no_longer_is_not_erased_by_a_retry() -
         ((on("S2"),), LAYOUT, "virtio-S2"),
         ((on("S9"),), LAYOUT, "no disk fits"),
         ((on("S1"),), {}, "no layout"),
-        ((host("other", OTHER_MAC),), LAYOUT, "consent"),
+        ((host("other", OTHER_MAC),), LAYOUT, "no longer declared"),
     ],
     ids=["another-disk", "no-disk", "no-layout", "no-host"],
 )
@@ -114,7 +114,8 @@ async def test_files_that_are_right_again_let_the_retry_go_on() -> None:
     await built(made)
     await made.pass_time(3600)
     assert erased(made) == []
-    assert "no disk fits" in made.installs.why(made.machine())
+    assert made.state() is State.REJECTED
+    assert "no disk fits" in made.machine().why
     await edit(made, on("S1"))
     await made.pass_time(1)
     assert made.state() is State.REBOOTING
@@ -182,16 +183,18 @@ async def test_a_machine_is_not_adopted_in_mid_install(key: str, ready: bool) ->
 
 
 async def test_a_machine_in_mid_install_is_merged_into_no_other() -> None:
+    """Its host is another's now: first its run ends, and then the records may become one."""
     made = await fleet()
     made.installer.hangs.add("disko")
     await made.register()
     machine = made.machine()
     made.appliance.answer(ask(mac=OTHER_MAC))
-    await edit(made, host("b", OTHER_MAC))
+    await edit(made, host(), host("b", OTHER_MAC))
     made.appliance.answer(ask(mac=OTHER_MAC))
     await edit(made, host("b", OTHER_MAC, MAC))
     assert made.appliance.registry.machines.get(machine.id) is machine
-    assert machine.state is State.INSTALLING
+    assert machine.state is State.FAILED
+    assert made.installer.stopped == [("cim-1", "disko")]
 
 
 async def test_a_host_that_is_renamed_in_mid_install_can_be_aborted() -> None:
@@ -291,5 +294,51 @@ async def test_a_machine_that_drifts_without_end_is_heard_by_measure() -> None:
     assert answers == [(200, "")] * int(AT_ONCE) + [(503, "TOO_OFTEN")] * 3
     assert made.events().count("Drifted") == AT_ONCE
     made.now += 31
+    assert await report(made) == (200, "")
+    assert made.state() is State.READY
+
+
+@pytest.mark.parametrize("phase", ["build", "disko"])
+async def test_a_host_that_is_removed_in_mid_install_is_interrupted(phase: str) -> None:
+    made = await fleet()
+    made.installer.hangs.add(phase)
+    await made.register()
+    machine = made.machine()
+    await edit(made, host("other", OTHER_MAC))
+    assert made.installer.stopped == [("cim-1", phase)]
+    assert machine.state is State.FAILED
+    assert "no longer declared" in machine.why
+    await made.pass_time(3600)
+    assert len(made.installer.jobs) == 1
+
+
+async def test_a_failed_machine_that_is_adopted_is_judged_anew() -> None:
+    made = await fleet()
+    made.installer.fails["build"] = Failure(stage="build", cause="the build failed")
+    await made.register()
+    made.installer.fails.clear()
+    await operator(made).adopt(MAC, "cim-1", ready=False)
+    await made.arming.retry("cim-1", "hosts retry")
+    await made.settle()
+    assert made.state() is State.REBOOTING
+
+
+async def test_a_failed_machine_that_is_adopted_and_not_what_its_host_wants_is_rejected() -> None:
+    made = await fleet(host(uuid=UUID))
+    made.installer.fails["build"] = Failure(stage="build", cause="the build failed")
+    await made.register(uuid=UUID)
+    await operator(made).adopt(MAC, "cim-1", ready=False)
+    await edit(made, host(serial="SN1"))
+    assert made.state() is State.REJECTED
+    await made.pass_time(3600)
+    assert len(made.installer.jobs) == 1
+
+
+async def test_what_a_host_wants_does_not_reject_a_machine_that_is_on_its_disk() -> None:
+    made = await fleet()
+    await made.register()
+    await made.pass_time(901)
+    assert made.state() is State.FAILED
+    await edit(made, host(serial="SN1"))
     assert await report(made) == (200, "")
     assert made.state() is State.READY
