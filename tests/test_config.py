@@ -39,6 +39,7 @@ authorized_keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB me@desk", 'from="10.0
 [install]
 key_file = "/etc/bootstrapd/deploy"
 at_once = 8
+stall_s = 900
 ssh_port = 2222
 [api]
 listen = "127.0.0.1:8470"

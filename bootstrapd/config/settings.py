@@ -122,6 +122,7 @@ class InstallSettings(Section, frozen=True, kw_only=True):
 
     key_file: OptionalFile = ""
     at_once: Count = 2
+    stall_s: Count = 300  # the write of the system may be silent so long; one large path over a slow line is
     ssh_port: Port = 22
 
 

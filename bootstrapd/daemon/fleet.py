@@ -80,7 +80,8 @@ class Fleet:
             ssh_port=config.install.ssh_port,
             neighbours=addresses_of,
         )
-        installer = Installer(_tools(), Limits(), self._paths.state_folder / "jobs")
+        limits = Limits(stall_s={"install": float(config.install.stall_s)})
+        installer = Installer(_tools(), limits, self._paths.state_folder / "jobs")
         self.installs = Installs(appliance, installer, ground, durable)
         self.arming = Arming(appliance, self.installs, durable)
         self._bus: Bus | None = None
