@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from rack.lines import Line, Lines
 from rack.network import APPLIANCE, Network
-from rack.process import Process
+from rack.process import Process, inside
 from rack.share import Absence
 from rack.tools import Tools
 
@@ -28,6 +28,7 @@ class Appliance:
     def __init__(self, network: Network, folder: Path, state: Path) -> None:
         self.address = APPLIANCE
         self.state = state
+        self.config = ""  # what its config.toml says from its next start on
         self.started_in_s = 0.0
         self.absences: list[Absence] = []
         self._gone_at: float | None = None
@@ -44,7 +45,9 @@ class Appliance:
     def start(self) -> None:
         """Serve, and return when it does."""
         began = time.monotonic()
-        argv = [*_COMMAND, "serve", "--state", str(self.state), "--interface", "eth0"]
+        config = self.state.with_name("config.toml")
+        config.write_text(self.config)
+        argv = [*_COMMAND, "serve", "--state", str(self.state), "--config", str(config), "--interface", "eth0"]
         env = _env()
         if self._tools is not None:
             argv = [*self._tools.command(), *argv]
@@ -88,6 +91,18 @@ class Appliance:
         self._events = Process("events", argv, log, namespace=self._network.appliance, env=_env())
         return self._events.lines
 
+    def stream(self, count: int) -> list[Mapping[str, Any]]:
+        """What a consumer of its stream gets, in its order: all of it, once there are `count` messages."""
+        done = subprocess.run(
+            inside(self._network.appliance, [*_STREAM, str(self.state / "nats"), str(count)]),
+            capture_output=True,
+            text=True,
+            timeout=3 * COMMAND_S,
+            check=False,
+        )
+        assert done.returncode == 0, f"the stream cannot be read:\n{done.stderr}"
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
     def tail(self) -> str:
         """Its log's last lines, for a message."""
         said = self._process.lines.tail() if self._process else "(not running)"
@@ -122,6 +137,7 @@ class Appliance:
 
 
 _COMMAND: Final = [sys.executable, "-m", "bootstrapd.cli"]
+_STREAM: Final = [sys.executable, str(Path(__file__).with_name("stream.py"))]
 
 
 def _env() -> dict[str, str]:
