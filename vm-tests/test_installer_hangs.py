@@ -21,7 +21,7 @@ def test_installer_hangs(rack: Rack, image: Path) -> None:
     becomes(rack, "failed", unless="(ready|rebooting)")
     (failed,) = events(rack, "Failed")
     assert failed["stage"] == "install"
-    assert f"{STALL_S} s" in failed["cause"]
+    assert f"{STALL_S} seconds" in failed["cause"]
     assert failed["cause"] in why(rack)
     change_host(rack, LABEL, "")
     rack.appliance.run("hosts", "retry", HOST)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import select
 import socket
@@ -37,20 +38,24 @@ class Qmp:
             self._file.close()
             self._socket.close()
             self.accept()
-        self._socket.sendall(json.dumps({"execute": command}).encode() + b"\n")
-        for line in self._file:
-            answer = json.loads(line)
-            if "return" in answer:
-                return answer["return"]
-            if "error" in answer:
-                raise QmpError(f"{command}: {answer['error']['desc']}")
+        with contextlib.suppress(ConnectionError):
+            self._socket.sendall(json.dumps({"execute": command}).encode() + b"\n")
+            for line in self._file:
+                answer = json.loads(line)
+                if "return" in answer:
+                    return answer["return"]
+                if "error" in answer:
+                    raise QmpError(f"{command}: {answer['error']['desc']}")
         raise QmpError(f"{command}: QEMU has gone")
 
     def _has_ended(self) -> bool:
         """Whether the QEMU that we speak to is gone."""
-        while select.select([self._socket], [], [], 0)[0]:
-            if not self._file.readline():
-                return True
+        try:
+            while select.select([self._socket], [], [], 0)[0]:
+                if not self._file.readline():
+                    return True
+        except ConnectionError:  # it ended without having read all that we said
+            return True
         return False
 
     def close(self) -> None:
