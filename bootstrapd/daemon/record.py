@@ -15,6 +15,7 @@ from typing import Final, Protocol
 import structlog
 
 from bootstrapd.model import (
+    Accepted,
     AnyEvent,
     BootAsked,
     ChainSent,
@@ -22,6 +23,7 @@ from bootstrapd.model import (
     LocalBoot,
     NicSeen,
     Noticed,
+    Progressed,
     Refused,
     Registered,
     ScriptSent,
@@ -51,6 +53,9 @@ FROM_THE_WIRE: Final = (
 )
 # What strangers can cause besides. Of a host's machine these are few, and its life.
 FROM_STRANGERS: Final = (*FROM_THE_WIRE, Noticed, Registered)
+
+
+IN_BETWEEN: Final = (Accepted, Progressed)  # news for who watches; the log has what they lead to
 
 
 class JournalLike(Protocol):
@@ -92,7 +97,9 @@ class Recorder:
         if isinstance(event, TokenIssued):
             return
         self._publish(transition)
-        if log.is_enabled_for(logging.INFO) and (not is_stranger or event.at >= self._quiet_until):
+        if isinstance(event, IN_BETWEEN) or not log.is_enabled_for(logging.INFO):
+            return
+        if not is_stranger or event.at >= self._quiet_until:
             _say(transition, host)
 
     def _bucket(self, machine: str, is_stranger: bool) -> Bucket:

@@ -68,6 +68,7 @@ class Drain:
         at = self._begin()
         while True:
             await self._outbox.more(at)
+            await self._outbox.calm()
             rows = await self._outbox.page(at)
             at = await self._publish(rows)
 

@@ -13,6 +13,8 @@ from bootstrapd.edge.journal import Journal
 from bootstrapd.edge.journal_keep import Position
 from bootstrapd.model import AnyEvent
 
+CALM_S: Final = 0.05
+PATIENCE_S: Final = 1.0
 PAGE: Final = 1000
 
 
@@ -43,6 +45,13 @@ class Outbox:
     async def number_of(self, event_id: str) -> int:
         """The number of an event; 0 = the journal does not have it."""
         return await asyncio.to_thread(journal_file.number_of, self._journal.path, event_id)
+
+    async def calm(self) -> None:
+        """Returns when no machine has waited for a commit just now, after PATIENCE_S anyhow: they go first."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + PATIENCE_S
+        while loop.time() < min(until, self._journal.hurried_at + CALM_S):
+            await asyncio.sleep(CALM_S)
 
     async def more(self, after: int) -> None:
         """Returns when there is an event after number `after`. One waits at a time."""
