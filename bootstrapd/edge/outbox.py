@@ -50,7 +50,7 @@ class Outbox:
         """Returns when no machine has waited for a commit just now, after PATIENCE_S anyhow: they go first."""
         loop = asyncio.get_running_loop()
         until = loop.time() + PATIENCE_S
-        while loop.time() < min(until, self._journal.hurried_at + CALM_S):
+        while loop.time() < min(until, self._journal.hurried_at + CALM_S):  # noqa: ASYNC110 - quiet is no event
             await asyncio.sleep(CALM_S)
 
     async def more(self, after: int) -> None:
