@@ -8,7 +8,7 @@ from bootstrapd.daemon.appliance import Appliance, of
 from bootstrapd.daemon.installs import MID_INSTALL, Installs
 from bootstrapd.errors import RefusedError
 from bootstrapd.model import Armed, Disarmed, Host, Retried, State
-from bootstrapd.policy.arm import BY_ENROLLING
+from bootstrapd.policy.arm import BY_ENROLLING, shown
 from bootstrapd.policy.machine import Machine
 
 
@@ -40,11 +40,21 @@ class Arming:
                 "WANTS_APPROVAL",
             )
         self._refuse_mid_install(name)
+        machine = self._registry.by_host.get(name)
+        seen = shown(machine) if machine else ""
+        if profile.install == "approve" and not seen:
+            raise RefusedError(
+                f"profile {profile.name} wants each install approved, and there is no machine to approve yet: "
+                f"let {name} boot its installer; once it has registered, 'bootstrapd hosts arm {name}' shows "
+                "its key, and asks",
+                "NOT_SEEN",
+            )
         held = self._registry.arms.get(name)
-        if held is not None and not held.is_spending and (held.by == by or by == BY_ENROLLING):
+        is_same = held is not None and (profile.install != "approve" or held.seen == seen)
+        if held is not None and is_same and not held.is_spending and by in {held.by, BY_ENROLLING}:
             return
         arm = arm_id or self._appliance.chance.new_secret()
-        self._appliance.tell(Armed(id="", at=0.0, machine="", host=name, arm=arm, by=by))
+        self._appliance.tell(Armed(id="", at=0.0, machine="", host=name, arm=arm, by=by, seen=seen))
         await self._durable()
 
     async def disarm(self, name: str) -> None:

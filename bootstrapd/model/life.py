@@ -141,6 +141,9 @@ class Armed(Event, frozen=True, kw_only=True):
     host: str
     arm: str  # the arm's own id
     by: str  # "hosts add", "hosts arm", "deploy"
+    seen: str = (
+        ""  # what the machine showed then: its SSH host key, or the name of its pin; "" = it was not seen
+    )
 
 
 class WaitingArm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

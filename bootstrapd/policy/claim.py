@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from bootstrapd.model import Accepted, ChosenDisk, DiskSelector, Host, Profile, Rejected, State
 from bootstrapd.policy import disks, match, pin, requirements, words
-from bootstrapd.policy.arm import Arm, forbids, is_consent
+from bootstrapd.policy.arm import Arm, forbids, is_consent, unlike_approved
 from bootstrapd.policy.machine import Machine
 
 ONE_DISK = {"main": DiskSelector()}  # the layout of a host that names none
@@ -75,7 +75,12 @@ def _places(chosen: tuple[ChosenDisk, ...]) -> set[tuple[str, str]]:
 
 
 def claim(machine: Machine, profile: Profile, arm: Arm | None, now: float) -> Claim | Wait | Exhausted:
-    """Whether this machine is to be installed now. Total: every machine has an answer."""
+    """Whether this machine is to be installed now. Total: every machine has an answer.
+
+    The order is that of the questions a person asks: can it be now, is anything to be installed at all, who
+    said so, is it the right machine, and only then when. What is wrong with a machine and what its arm still
+    allows are told of a live system that is up; one that is not registers first, and may be another one then.
+    """
     name = machine.host
     if machine.state not in {State.LIVE, State.FAILED}:
         return Wait(f"{name} is {machine.state}")
@@ -95,8 +100,17 @@ def claim(machine: Machine, profile: Profile, arm: Arm | None, now: float) -> Cl
         return Exhausted(arm, forbidden)
     if not machine.is_up or not machine.is_judged:
         return Wait(f"{name} has to boot its installer and register first: power it on")
-    if machine.failure is not None and machine.failure.retry_at == 0.0 and machine.arm == arm.id:
-        return Wait(f"'bootstrapd hosts retry {name}' tries again")
-    if machine.failure is not None and machine.arm == arm.id and now < machine.failure.retry_at:
-        return Wait("it is tried again by itself", until=machine.failure.retry_at)
-    return Claim(arm, machine.disks)
+    unlike = unlike_approved(arm, machine, profile)
+    if unlike:
+        return Wait(unlike)
+    return _pause(machine, arm, now) or Claim(arm, machine.disks)
+
+
+def _pause(machine: Machine, arm: Arm, now: float) -> Wait | None:
+    """After a failure under this very arm: a new consent tries again at once."""
+    failure = machine.failure
+    if failure is None or machine.arm != arm.id or 0.0 < failure.retry_at <= now:
+        return None
+    if failure.retry_at == 0.0:
+        return Wait(f"'bootstrapd hosts retry {machine.host}' tries again")
+    return Wait("it is tried again by itself", until=failure.retry_at)

@@ -39,7 +39,10 @@ ON_ITS_OWN: Final = frozenset({"reboot", "first boot"})  # after these stages th
 
 
 def _armed(registry: Registry, _: None, event: Armed) -> None:
-    registry.arms[event.host] = Arm(id=event.arm, host=event.host, at=event.at, by=event.by)
+    held = registry.arms.get(event.host)
+    if held is not None and held.id != event.arm:
+        registry.ended_arms.append(held.id)
+    registry.arms[event.host] = Arm(id=event.arm, host=event.host, at=event.at, by=event.by, seen=event.seen)
     machine = registry.by_host.get(event.host)
     if machine is not None:
         machine.answers.clear()
@@ -56,6 +59,7 @@ def _end_arm(registry: Registry, host: str, arm: str) -> None:
     held = registry.arms.get(host)
     if held is not None and held.id == arm:
         del registry.arms[host]
+        registry.ended_arms.append(arm)
         machine = registry.by_host.get(host)
         if machine is not None:
             machine.answers.clear()

@@ -5,6 +5,7 @@ A machine that was pinned without a UUID, a serial or any disk's serial is not h
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 from bootstrapd.model import Hardware, Pin, clean_serial, clean_uuid
@@ -22,6 +23,12 @@ def pin(hardware: Hardware) -> Pin:
         serial=clean_serial(hardware.serial),
         disks=tuple(sorted(serials)),
     )
+
+
+def name(pinned: Pin | None) -> str:
+    """Tells one pin from another, in a word that an approval can be bound to."""
+    said = "\n".join((pinned.uuid, pinned.serial, *pinned.disks)) if pinned else ""
+    return f"pin {hashlib.sha256(said.encode()).hexdigest()[:16]}"
 
 
 def differences(pinned: Pin, hardware: Hardware) -> list[str]:

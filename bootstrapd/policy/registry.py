@@ -7,7 +7,7 @@ costs memory for `STRANGERS` records and pushes out other strangers only, never 
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from typing import Final
 
@@ -21,6 +21,7 @@ from bootstrapd.policy.effects import EFFECTS, HOLD_S
 from bootstrapd.policy.machine import TOKEN_LIFE_S, Machine, Token
 
 STRANGERS: Final = 4096
+ENDED_ARMS: Final = 64
 MACS_A_MACHINE: Final = 64  # claims by UUID or inventory cannot make a record grow without end
 SPENT_A_MACHINE: Final = 32  # nor can registering in a loop: each makes room for a fresh token
 
@@ -31,6 +32,7 @@ class Snapshot(Struct):
     machines: list[Machine]
     strangers: list[str]  # ids, the longest unseen first
     arms: list[Arm]
+    ended_arms: list[str] = []
 
 
 class Registry:
@@ -44,6 +46,7 @@ class Registry:
         self.by_overlay: dict[str, Machine] = {}
         self.by_report: dict[str, Machine] = {}  # the name of the token that its installed system shows
         self.arms: dict[str, Arm] = {}  # by host, seen or not
+        self.ended_arms: deque[str] = deque(maxlen=ENDED_ARMS)  # a file that stays must not consent again
         self.strangers: OrderedDict[str, Machine] = OrderedDict()
 
     def __iter__(self) -> Iterator[Machine]:
@@ -77,12 +80,15 @@ class Registry:
 
     def snapshot(self) -> Snapshot:
         """Everything as it is now; `restore` makes the same registry of it."""
-        return Snapshot(list(self.machines.values()), list(self.strangers), list(self.arms.values()))
+        return Snapshot(
+            list(self.machines.values()), list(self.strangers), list(self.arms.values()), list(self.ended_arms)
+        )
 
     def restore(self, snapshot: Snapshot) -> None:
         """Begin where the snapshot was taken. The registry must be empty."""
         self.machines = {machine.id: machine for machine in snapshot.machines}
         self.arms = {arm.host: arm for arm in snapshot.arms}
+        self.ended_arms.extend(snapshot.ended_arms)
         self.strangers = OrderedDict((name, self.machines[name]) for name in snapshot.strangers)
         for machine in snapshot.machines:
             self.by_mac.update((mac, machine) for mac in machine.macs)
