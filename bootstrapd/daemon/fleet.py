@@ -65,6 +65,7 @@ class Fleet:
         self._durable = durable
         self._start_problem = ""
         self._taken: set[str] = set()  # arms of files, by their ids
+        self._wrong: dict[Path, str] = {}  # what was last said of a file among them that is wrong
         self.keys = config.ssh.authorized_keys
         key_file = self._paths.keys_folder
         try:
@@ -147,8 +148,11 @@ class Fleet:
 
         Each once: an arm ends, and a file that cannot be removed must not consent again then.
         """
-        known = {arm.id for arm in self._appliance.registry.arms.values()} | self._taken
-        for waiting in arms.waiting(self._paths.arms_folder, _unreadable):
+        registry, wrong = self._appliance.registry, dict[Path, str]()
+        known = {arm.id for arm in registry.arms.values()} | {*registry.ended_arms} | self._taken
+        for waiting in arms.waiting(
+            self._paths.arms_folder, lambda file, error: wrong.update({file: str(error)})
+        ):
             if waiting.host not in self._appliance.setup.book.hosts:
                 continue
             if waiting.arm not in known:
@@ -160,16 +164,20 @@ class Fleet:
             try:
                 arms.remove(self._paths.arms_folder, waiting.host)
             except OSError as error:
-                log.error("an arm's file cannot be removed: do it before the next start", reason=str(error))  # noqa: TRY400
+                wrong[self._paths.arms_folder / f"{waiting.host}.json"] = (
+                    f"it cannot be removed: do it yourself ({error.strerror})"
+                )
+        for file, mistake in wrong.items():
+            if self._wrong.get(file) != mistake:
+                log.warning(
+                    "an arm's file is wrong, and arms nobody from now on", file=str(file), mistake=mistake
+                )
+        self._wrong = wrong
 
     def _place(self, host: Host, profile: Profile, disks: tuple[ChosenDisk, ...]) -> Path | str:
         hosts, state = self._paths.hosts_folder, self._paths.state_folder
         folder = staging.place(hosts, host.name, disks, state / "staging")
         return profile.flake or folder
-
-
-def _unreadable(file: Path, error: Exception) -> None:
-    log.warning("an arm that cannot be read arms nobody", file=str(file), mistake=str(error))
 
 
 def _login(nats: NatsSettings) -> Login:
