@@ -3,6 +3,10 @@
 Looks at a machine whenever something happened to it, and at all of them by time. Every act waits for the
 durable commit of the event that allows it, so that a crash may repeat a message, never an erase. What may be
 done is `policy.claim`'s and `policy.arm`'s to say; how it is done is the installer's.
+
+To read an install from the outside in: this file (when), `runs` (one run, phase by phase), `outcomes` (how it
+ends), `edge/installer` (the processes), `policy/install` and its neighbours `install_steps`, `_progress`,
+`_verdict`, `_facts` (what they are and mean), `policy/install_effects` (what each event leaves behind).
 """
 
 from __future__ import annotations

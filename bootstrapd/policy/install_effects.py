@@ -145,6 +145,7 @@ def _failed(registry: Registry, machine: Machine, event: Failed) -> None:
 
 
 def _retried(_: Registry, machine: Machine, event: Retried) -> None:
+    """This gives up a system whose first boot failed: the next boot is the installer's, not its disk's."""
     if machine.failure is not None:
         machine.failure = replace(machine.failure, retry_at=event.at)
         machine.is_local = machine.is_local and machine.failure.stage not in ON_ITS_OWN

@@ -1,4 +1,20 @@
-"""One machine's record: its boots, its tokens, its recent luck. Changed by `policy.registry` only."""
+"""One machine's record: its boots, its tokens, its recent luck. Changed by `policy.registry` only.
+
+The state says where a machine stands; four fields say what is so besides ("may": as it was before):
+
+| state              | is_up            | is_judged | is_local            | failure          |
+|--------------------|------------------|-----------|---------------------|------------------|
+| seen               | may (discovery)  | no        | no                  | no               |
+| enrolled, netboot. | no               | may       | may (armed anew)    | may (before)     |
+| live               | yes              | at once   | may (armed anew)    | may (before)     |
+| rejected           | yes              | yes       | may (armed anew)    | may (before)     |
+| claimed            | yes, until it    | yes       | may (armed anew)    | may (before)     |
+| installing         | boots anew       | yes       | no, once it erases  | may (before)     |
+| rebooting          | no               | yes       | yes                 | may (before)     |
+| ready              | no               | may       | yes                 | no               |
+| drifted            | no               | may       | yes                 | may (before)     |
+| failed             | may (not lost)   | may       | yes after `reboot`, `first boot` | yes |
+"""
 
 from __future__ import annotations
 
