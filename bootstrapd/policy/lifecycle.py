@@ -99,8 +99,8 @@ MOVES: Final[dict[type[Event], dict[State, State]]] = {
 # is missing, the machine's own next boot or a person is awaited, and `hosts why` says which.
 DEADLINES_S: Final[dict[State, float]] = {
     NETBOOTING: 600.0,
-    # Only while an install is due that cannot begin, as our own tools are missing (`Installs._too_long` looks): a
-    # live system that nobody armed, or that waits for an approval, waits for a person and may do so for days.
+    # Only while an install is due that cannot begin, as our own tools are missing (`Installs._too_long` looks).
+    # A live system that nobody armed, or that waits for an approval, waits for a person, and may for days.
     LIVE: 60.0,
     CLAIMED: 6 * 3600.0,  # its turn among the installs
     INSTALLING: 2 * 3600.0,  # behind the phases' own, which `policy/install.py` has
