@@ -129,7 +129,7 @@ def _no_uefi_loader(job: Job, facts: Sequence[tuple[str, ...]]) -> list[str]:
 
 def _no_bios_loader(facts: Sequence[tuple[str, ...]]) -> list[str]:
     has_code = any(fact[0] == "mbr" and fact[2:3] not in ((), ("0",)) for fact in facts)
-    return [] if has_code else ["no chosen disk has boot code in its first sector"]
+    return [] if has_code else ["no chosen disk has a boot loader: its first sector holds no code"]
 
 
 def _not_planted(facts: Sequence[tuple[str, ...]]) -> list[str]:

@@ -118,8 +118,8 @@ def test_bios_wants_boot_code_and_no_esp() -> None:
     bios = job(firmware="bios", report="ssh")
     lines = [ROOT, GOOD["profile"], KEPT]
     assert facts.judge_installed(bios, read(*lines, f"@mbr\t{PATH}\t431"), BUILT) is None
-    assert "boot code" in cause(facts.judge_installed(bios, read(*lines, GOOD["mbr"]), BUILT))
-    assert "boot code" in cause(facts.judge_installed(bios, read(*lines), BUILT))
+    assert "has a boot loader" in cause(facts.judge_installed(bios, read(*lines, GOOD["mbr"]), BUILT))
+    assert "has a boot loader" in cause(facts.judge_installed(bios, read(*lines), BUILT))
 
 
 @pytest.mark.parametrize("line", ["", "@hostkey", "@hostkey\tssh-ed25519 AAAAother", "@hostkey\tssh-rsa AAAA"])
