@@ -61,8 +61,8 @@ class FakeCore:
         self.asked.append(("forget", machine, force) if force else ("forget", machine))
         return True
 
-    async def arm(self, host: str, *, by: str) -> HostView:
-        return self._said("arm", host, by)
+    async def arm(self, host: str, *, by: str, fingerprint: str = "") -> HostView:
+        return self._said("arm", host, by, *filter(None, [fingerprint]))
 
     async def disarm(self, host: str) -> HostView:
         return self._said("disarm", host)

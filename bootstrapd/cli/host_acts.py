@@ -40,7 +40,7 @@ def arm(site: Site, name: str, *, yes: bool, as_json: bool) -> None:
         _show_what_is_lost(host)
     if not yes:
         _ask(name, as_json=as_json)
-    host = _act(site.api, name, "arm", "hosts arm")
+    host = _act(site.api, name, "arm", "hosts arm", host.fingerprint)
     if as_json:
         out.as_json(host)
         return
@@ -146,12 +146,13 @@ def _arm_once(site: Site, daemon: ApiClient | None, host: Host) -> str:
     )
 
 
-def _act(api: ApiClient, name: str, word: str, by: str) -> HostView:
+def _act(api: ApiClient, name: str, word: str, by: str, fingerprint: str = "") -> HostView:
     from bootstrapd.cli import folder
     from bootstrapd.cli.api_client import segment
     from bootstrapd.model.view import Consent, HostView
 
-    host = api.post(f"/v1/hosts/{segment(name)}/{word}", HostView, Consent(by=by) if by else None)
+    said = Consent(by=by, fingerprint=fingerprint) if by else None
+    host = api.post(f"/v1/hosts/{segment(name)}/{word}", HostView, said)
     if host is None:
         raise folder.unknown(name)
     return host

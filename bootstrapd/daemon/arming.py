@@ -10,6 +10,7 @@ from bootstrapd.errors import RefusedError
 from bootstrapd.model import Armed, Disarmed, Host, Retried, State
 from bootstrapd.policy.arm import BY_ENROLLING, shown
 from bootstrapd.policy.machine import Machine
+from bootstrapd.policy.views import fingerprint as key_name
 
 
 class Arming:
@@ -23,8 +24,11 @@ class Arming:
         self._installs = installs
         self._durable = durable
 
-    async def arm(self, name: str, by: str, arm_id: str = "") -> None:
-        """Consent once to erase the host's disks. Repeated before it was spent, it is the same consent."""
+    async def arm(self, name: str, by: str, arm_id: str = "", fingerprint: str = "") -> None:
+        """Consent once to erase the host's disks. Repeated before it was spent, it is the same consent.
+
+        `fingerprint`: of the host key that a person was shown; an approval is of that machine, or refused.
+        """
         host = self._host(name)
         profile = self._appliance.setup.book.profiles[host.profile]
         if not profile.layout:
@@ -48,6 +52,12 @@ class Arming:
                 f"let {name} boot its installer; once it has registered, 'bootstrapd hosts arm {name}' shows "
                 "its key, and asks",
                 "NOT_SEEN",
+            )
+        if profile.install == "approve" and machine and fingerprint not in {"", key_name(machine.host_key)}:
+            raise RefusedError(
+                f"{name} shows another SSH host key now ({key_name(machine.host_key)}) than the one you saw: "
+                f"'bootstrapd hosts arm {name}' shows it, and asks again",
+                "OTHER_KEY",
             )
         held = self._registry.arms.get(name)
         is_same = held is not None and (profile.install != "approve" or held.seen == seen)

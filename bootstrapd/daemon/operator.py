@@ -121,9 +121,9 @@ class Operator:
         await self._durable()
         return self._view(self._appliance.registry.machines[machine_id])
 
-    async def arm(self, host: str, *, by: str) -> HostView:
+    async def arm(self, host: str, *, by: str, fingerprint: str = "") -> HostView:
         """As `Arming.arm`, and so the three below; the host as it is then."""
-        await self._arming.arm(host, by)
+        await self._arming.arm(host, by, fingerprint=fingerprint)
         return self._host(self._appliance.setup.book.hosts[host])
 
     async def disarm(self, host: str) -> HostView:

@@ -23,8 +23,8 @@ class HostCore(Protocol):
 
     def host(self, name: str) -> HostView | None: ...
 
-    async def arm(self, host: str, *, by: str) -> HostView:
-        """Consent to one install that erases the host's disks."""
+    async def arm(self, host: str, *, by: str, fingerprint: str = "") -> HostView:
+        """Consent to one install that erases the host's disks, of the machine with this key if one is named."""
 
     async def disarm(self, host: str) -> HostView:
         """Take the consent back; refused once disks are being erased under it (that is `abort`)."""
@@ -60,16 +60,17 @@ class HostRoutes:
         return answer(there(self._core.host(_name(request)), f"there is no host {_name(request)!r}"))
 
     async def _arm(self, request: web.Request) -> web.Response:
-        return answer(await self._core.arm(self._known(request), by=await _by(request)))
+        said = await _consent(request)
+        return answer(await self._core.arm(self._known(request), by=said.by, fingerprint=said.fingerprint))
 
     async def _disarm(self, request: web.Request) -> web.Response:
         return answer(await self._core.disarm(self._known(request)))
 
     async def _abort(self, request: web.Request) -> web.Response:
-        return answer(await self._core.abort(self._known(request), by=await _by(request)))
+        return answer(await self._core.abort(self._known(request), by=(await _consent(request)).by))
 
     async def _retry(self, request: web.Request) -> web.Response:
-        return answer(await self._core.retry(self._known(request), by=await _by(request)))
+        return answer(await self._core.retry(self._known(request), by=(await _consent(request)).by))
 
     def _known(self, request: web.Request) -> str:
         name = _name(request)
@@ -80,6 +81,6 @@ def _name(request: web.Request) -> str:
     return request.match_info["name"]
 
 
-async def _by(request: web.Request) -> str:
+async def _consent(request: web.Request) -> Consent:
     data = await request.read()
-    return body(data, Consent).by if data else _NOBODY.by
+    return body(data, Consent) if data else _NOBODY

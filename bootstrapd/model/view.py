@@ -226,9 +226,13 @@ class Adoption(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Consent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`POST /v1/hosts/{name}/arm`, `/abort` and `/retry`: who says so, for the journal."""
+    """`POST /v1/hosts/{name}/arm`, `/abort` and `/retry`: who says so, for the journal.
+
+    `fingerprint`, of `arm`: of the SSH host key that the person was shown; another one now is not approved.
+    """
 
     by: Annotated[str, Meta(min_length=1, max_length=64)] = "api"
+    fingerprint: Annotated[str, Meta(max_length=64)] = ""
 
 
 class Failure(Struct, frozen=True, kw_only=True):

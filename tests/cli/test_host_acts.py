@@ -68,7 +68,7 @@ def at_a_terminal(monkeypatch: pytest.MonkeyPatch, answer: bool) -> list[str]:
 def test_arm_shows_what_is_erased_and_arms(run: Run, armable: FakeCore) -> None:
     said = run("hosts", "arm", "node-1", "--yes")
     assert said.code == 0
-    assert armable.asked == [("arm", "node-1", "hosts arm")]
+    assert armable.asked == [("arm", "node-1", "hosts arm", "SHA256:abc")]
     for words in (
         "Samsung SSD 980",
         "serial S5·[31m",
@@ -96,7 +96,7 @@ def test_a_person_is_asked(run: Run, armable: FakeCore, monkeypatch: pytest.Monk
     said = run("hosts", "arm", "node-1")
     assert asked == ["Erase its disks and install node-1?"]
     assert said.code == (0 if answer else 1)
-    assert armable.asked == ([("arm", "node-1", "hosts arm")] if answer else [])
+    assert armable.asked == ([("arm", "node-1", "hosts arm", "SHA256:abc")] if answer else [])
 
 
 def test_disks_that_are_not_known_yet_are_said_to_be(run: Run, daemon: FakeCore) -> None:

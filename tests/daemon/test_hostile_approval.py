@@ -12,7 +12,9 @@ from bootstrapd.errors import RefusedError
 from bootstrapd.model import Armed, Hardware, Nic, Registered, Report, Script, ScriptSent, Stage, State, encode
 from bootstrapd.model.json import decoder
 from bootstrapd.policy.install import Failure
+from bootstrapd.policy.views import fingerprint
 
+OURS, THEIRS = ("AAAAC3NzaC1lZDI1NTE5AAAAIKKmxkdVBP0vFRnVdF0vgrTnRgVwYiV9yh2yH0RxJ0d" + end for end in "BC")
 UUID = "11111111-2222-3333-4444-555555555555"
 
 
@@ -60,6 +62,21 @@ async def test_another_machine_with_the_macs_of_the_approved_one_waits_for_an_ap
     await made.settle()
     assert made.state() is State.REBOOTING
     assert made.installer.jobs[0].host_key == "ssh-ed25519 another"
+
+
+async def test_who_takes_the_place_of_a_machine_while_a_person_looks_at_its_key_is_not_approved() -> None:
+    made = await fleet()
+    await register(made, OURS)
+    shown = fingerprint(made.machine().host_key)
+    assert shown.startswith("SHA256:")
+    await register(made, THEIRS)
+    with pytest.raises(RefusedError, match="another SSH host key now"):
+        await made.arming.arm("cim-1", "hosts arm", fingerprint=shown)
+    assert not made.appliance.registry.arms
+    await register(made, OURS)
+    await made.arming.arm("cim-1", "hosts arm", fingerprint=shown)
+    await made.settle()
+    assert made.state() is State.REBOOTING
 
 
 async def test_a_retry_after_another_boot_is_approved_anew() -> None:

@@ -56,3 +56,10 @@ async def test_a_body_that_is_not_one_changes_nothing(rig: Rig, body: bytes) -> 
 @pytest.mark.parametrize("word", WORDS)
 async def test_a_get_never_acts(rig: Rig, word: str) -> None:
     assert (await rig.ask("GET", f"/v1/hosts/node-1/{word}"))[0] == 405
+
+
+async def test_an_arm_may_name_the_key_that_was_shown(tmp_path: Path) -> None:
+    core = FakeCore()
+    async with serving(tmp_path, core) as rig:
+        assert (await rig.ask("POST", "/v1/hosts/node-1/arm", data=b'{"fingerprint": "SHA256:abc"}'))[0] == 200
+    assert [tuple(asked) for asked in core.asked] == [("arm", "node-1", "api", "SHA256:abc")]
