@@ -141,9 +141,7 @@ class Armed(Event, frozen=True, kw_only=True):
     host: str
     arm: str  # the arm's own id
     by: str  # "hosts add", "hosts arm", "deploy"
-    seen: str = (
-        ""  # what the machine showed then: its SSH host key, or the name of its pin; "" = it was not seen
-    )
+    seen: str = ""  # what its machine showed then: an SSH host key or its pin's name; "" = nothing yet
 
 
 class WaitingArm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
