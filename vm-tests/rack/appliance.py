@@ -49,6 +49,10 @@ class Appliance:
         config.write_text(self.config)
         argv = [*_COMMAND, "serve", "--state", str(self.state), "--config", str(config), "--interface", "eth0"]
         env = _env()
+        if ipxe := os.environ.get("RACK_IPXE"):  # a folder with another build than the system's
+            config = self._log.with_name("config.toml")
+            config.write_text(f"[nbp]\ndirs = [{json.dumps(ipxe)}]\n")
+            argv += ["--config", str(config)]
         if self._tools is not None:
             argv = [*self._tools.command(), *argv]
             env |= self._tools.environment()
