@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import struct
 import subprocess
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 SIZE: Final = 64 << 20
 ESP_AT: Final = 1 << 20
 SECTOR: Final = 512
+LOADER: Final = "EFI/BOOT/BOOTX64.EFI"
 
 _BIOS: Final = (
     bytes.fromhex(
@@ -65,8 +68,8 @@ _UEFI: Final = (
 )
 
 
-def make(path: Path) -> Path:
-    """The disk as a sparse file at `path`. Needs mkfs.vfat and mtools, no root."""
+def make(path: Path, files: Mapping[str, bytes] | None = None) -> Path:
+    """The disk as a sparse file at `path`, with `files` in its ESP. Needs mkfs.vfat and mtools, no root."""
     with path.open("wb") as disk:
         disk.truncate(SIZE)
         disk.write(boot_sector())
@@ -84,13 +87,29 @@ def make(path: Path) -> Path:
         str(path),
         str(esp_kib),
     )
-    program = path.with_suffix(".efi")
-    program.write_bytes(efi_program())
-    inside = f"{path}@@{ESP_AT}"
-    _run("mmd", "-i", inside, "::/EFI", "::/EFI/BOOT")
-    _run("mcopy", "-i", inside, str(program), "::/EFI/BOOT/BOOTX64.EFI")
-    program.unlink()
+    esp = {LOADER: efi_program(), **(files or {})}
+    with tempfile.TemporaryDirectory(dir=path.parent) as work:
+        for name, content in esp.items():
+            file = Path(work) / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        tops = sorted({str(Path(work) / name.partition("/")[0]) for name in esp})
+        _run("mcopy", "-s", "-i", f"{path}@@{ESP_AT}", *tops, "::/")
     return path
+
+
+def with_systemd_boot(path: Path, loader: bytes, kernel: bytes) -> Path:
+    """The same with systemd-boot, as `bootctl install` leaves it, and a Linux that talks on the serial port."""
+    return make(
+        path,
+        {
+            LOADER: loader,
+            "EFI/systemd/systemd-bootx64.efi": loader,
+            "loader/loader.conf": b"timeout 0\n",
+            "loader/entries/linux.conf": b"linux /vmlinuz\noptions earlyprintk=ttyS0 console=ttyS0\n",
+            "vmlinuz": kernel,
+        },
+    )
 
 
 def boot_sector() -> bytes:

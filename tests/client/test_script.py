@@ -28,13 +28,16 @@ boot || goto failed
 echo could not load
 exit 1
 """
-DISK = """#!ipxe
+DISK = r"""#!ipxe
 iseq ${platform} efi && goto efi ||
-sanboot --no-describe --drive 0x80 || goto failed
+sanboot --no-describe --drive 0x80 ||
+sanboot --no-describe --drive 0x81 ||
+goto failed
 :efi
-set loader BOOTX64.EFI
-iseq ${buildarch} arm64 && set loader BOOTAA64.EFI ||
-chain file://ESP/EFI/BOOT/${loader} || goto failed
+set cpu X64
+iseq ${buildarch} arm64 && set cpu AA64 ||
+sanboot --no-describe --drive 0 --label ESP --filename \EFI\BOOT\BOOT${cpu}.EFI ||
+chain file://ESP/EFI/BOOT/BOOT${cpu}.EFI ||
 :failed
 exit 1
 """
@@ -51,8 +54,9 @@ def test_an_image_script() -> None:
 
 
 def test_I15_the_disk_script_by_platform() -> None:
-    assert script.read(DISK, UEFI) == (LocalDisk("file://ESP/EFI/BOOT/BOOTX64.EFI"),)
-    assert script.read(DISK, {**UEFI, "buildarch": "arm64"}) == (LocalDisk("file://ESP/EFI/BOOT/BOOTAA64.EFI"),)
+    uefi = r"--no-describe --drive 0 --label ESP --filename \EFI\BOOT\BOOT"
+    assert script.read(DISK, UEFI) == (LocalDisk(f"{uefi}X64.EFI"),)
+    assert script.read(DISK, {**UEFI, "buildarch": "arm64"}) == (LocalDisk(f"{uefi}AA64.EFI"),)
     assert script.read(DISK, BIOS) == (LocalDisk("--no-describe --drive 0x80"),)
 
 

@@ -52,9 +52,29 @@ def test_I14_a_failed_load_frees_its_images() -> None:
 
 
 def test_I15_the_disk_script_starts_the_disk_itself() -> None:
-    script = rendered("disk", esp_label="BOOT")
-    assert "chain file://BOOT/EFI/BOOT/${bootstrapd_loader}" in script
-    assert "sanboot --no-describe --drive 0x80" in script
+    """BIOS: drive by drive. UEFI: whatever disk has the volume; a build without `--label` goes on to `chain`."""
+    lines = rendered("disk", esp_label="BOOT").splitlines()
+    drives = [line for line in lines if line.startswith("sanboot")]
+    *bios, uefi = drives
+    assert bios == [f"sanboot --no-describe --drive 0x8{number} ||" for number in range(4)]
+    assert (
+        uefi
+        == r"sanboot --no-describe --drive 0 --label BOOT --filename \EFI\BOOT\BOOT${bootstrapd_cpu}.EFI ||"
+    )
+    assert "chain file://BOOT/EFI/BOOT/BOOT${bootstrapd_cpu}.EFI ||" in lines[lines.index(uefi) :]
+
+
+def test_I15_systemd_boot_is_not_started_by_an_ipxe_that_does_not_tell_it_its_volume() -> None:
+    lines = rendered("disk").splitlines()
+    at = lines.index("imgfetch file://ESP/EFI/systemd/systemd-boot${bootstrapd_cpu}.efi && goto failed ||")
+    assert lines[at + 1].startswith("chain file://")
+
+
+def test_I9_the_stub_asks_for_an_address_where_ipxe_has_none_yet() -> None:
+    lines = rendered("boot").splitlines()
+    at = lines.index("isset ${netX/ip} || dhcp ||")
+    assert lines[at - 1] == ":ask"
+    assert lines[at + 1].startswith("chain ")
 
 
 def test_I7_the_stub_says_who_the_machine_is() -> None:
