@@ -25,7 +25,7 @@ PART_BYTES: Final = 2**20
 DISK: Final = ChosenDisk(role="main", path="/dev/disk/by-id/virtio-ABC", size_bytes=DISK_BYTES, serial="ABC")
 HARMLESS: Final = (
     *("sh", "cat", "sed", "tr", "readlink", "dd", "wc", "head", "tail", "awk"),
-    *("grep", "find", "ls", "printf", "tac", "env", "rm", "mkdir", "cp", "sleep"),
+    *("grep", "find", "ls", "printf", "tac", "env", "rm", "mkdir", "cp", "sleep", "sort"),
 )
 STUBS: Final = (
     *("umount", "swapoff", "wipefs", "mdadm", "dmsetup", "udevadm", "zpool"),
@@ -35,6 +35,8 @@ ON_CALL: Final = {
     "blockdev": 'for p in 1 2; do rm -rf "$BOOTSTRAPD_ROOT/sys/class/block/vda/vda$p" '
     '"$BOOTSTRAPD_ROOT/sys/class/block/vda$p"; done',
     "blkid": '[ ! -e "$BOOTSTRAPD_ROOT/blkid" ] || cat "$BOOTSTRAPD_ROOT/blkid"',
+    "umount": 'for at; do :; done; at=$(printf %s "$at" | sed "s/ /.040/g")\n'
+    'mounts=$BOOTSTRAPD_ROOT/proc/mounts; left=$(grep -v "^[^ ]* $at[ /]" $mounts); printf "%s\\n" "$left" >$mounts',
     "zpool": "exit 1",
 }
 NIXOS_ANYWHERE: Final = """

@@ -129,6 +129,44 @@ def test_preclean_unmounts_what_an_earlier_attempt_left(stage: Stage) -> None:
     assert stage.called("umount") == ["umount -R /mnt/my boot", "umount -R /mnt"]
 
 
+def busy(stage: Stage, calls: int) -> None:
+    """The kernel refuses the first `calls` of umount."""
+    stub, pause = (stage.folder / "remote" / name for name in ("umount", "sleep"))
+    refusal = f"[ $(grep -c ^umount {stage.calls_file}) -gt {calls} ] || {{ echo 'umount: busy'; exit 32; }}\n"
+    log, rest = stub.read_text().split("\nfor", 1)
+    stub.write_text(f"{log}\n{refusal}for{rest}")
+    pause.unlink()
+    pause.symlink_to("/bin/true")
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_preclean_ends_an_install_that_was_given_up_and_nobody_else(stage: Stage, shell: str) -> None:
+    partitioned(stage)
+    stage.mount("tmpfs / tmpfs", "/dev/vda2 /mnt ext4")
+    busy(stage, 2)
+    with subprocess.Popen(["sleep", "60"]) as ours, subprocess.Popen(["sleep", "60"]) as other:
+        for process, place in ((ours, "/mnt/nix/store/x"), (other, "/mnt-of-another")):
+            (stage.root / f"proc/{process.pid}/fd").mkdir(parents=True)
+            (stage.root / f"proc/{process.pid}/fd/3").symlink_to(place)
+        code, said = run(stage, "preclean", shell=shell)
+        assert ours.wait(10) == -9
+        assert other.poll() is None
+        other.kill()
+    assert code == 0, said
+    assert f"ending process {ours.pid}, which works in /mnt" in said
+
+
+def test_preclean_wipes_nothing_that_is_mounted_still(stage: Stage) -> None:
+    partitioned(stage)
+    stage.mount("tmpfs / tmpfs", "/dev/vda2 /mnt ext4")
+    busy(stage, 100)
+    code, said = run(stage, "preclean")
+    assert code == 1
+    assert said.endswith(f"preclean: {DISK.path} is still mounted at /mnt \n")
+    assert not stage.called("wipefs")
+    assert set((stage.root / "dev/vda").read_bytes()) == {0xAA}
+
+
 def test_preclean_exports_the_pools_of_its_disks_only(stage: Stage) -> None:
     partitioned(stage)
     (stage.folder / "remote" / "zpool").write_text(

@@ -14,29 +14,52 @@ die() {
     exit 1
 }
 
-# NAME: refuses the disk that the live system itself runs from
-refuse_if_running() {
-    stack "$1" | while read -r each; do
-        mounts | while IFS=$TAB read -r source target _; do
-            [ "$(device_of "$source")" = "$each" ] || continue
-            case $target in
-            / | /nix | /nix/store | /iso | /run/* | /boot) echo "$target" ;;
-            esac
-        done
-    done | while read -r target; do
-        echo "preclean: $1 is in use by the running system at $target"
-        exit 1
+# NAME: where it, and what stands on it, is mounted, the newest first
+mounted_at() {
+    ours=" $(stack "$1" | tr '\n' ' ')"
+    mounts | while IFS=$TAB read -r source target _; do
+        device=$(device_of "$source")
+        case $ours in
+        *" ${device:-none} "*) printf '%s\n' "$target" ;;
+        esac
     done
 }
 
-# NAME: no file system or swap space on it is in use
+# NAME: refuses the disk that the live system itself runs from
+refuse_if_running() {
+    mounted_at "$1" | while read -r target; do
+        case $target in
+        / | /nix | /nix/store | /iso | /run/* | /boot)
+            echo "preclean: $1 is in use by the running system at $target"
+            exit 1
+            ;;
+        esac
+    done
+}
+
+# FOLDER: ends what works in it. An install that was given up goes on: sshd does not end what it started
+end_users() {
+    proc=$ROOT/proc
+    # shellcheck disable=SC2012 # numbers and fixed names
+    ls -l "$proc"/[0-9]*/root "$proc"/[0-9]*/cwd "$proc"/[0-9]*/exe "$proc"/[0-9]*/fd/* 2>/dev/null |
+        while read -r link; do
+            case $link in
+            *" -> $1" | *" -> $1/"*) link=${link#*" $proc/"} && echo "${link%%/*}" ;;
+            esac
+        done | sort -u | while read -r process; do
+        echo "preclean: ending process $process, which works in $1"
+        kill -9 "$process"
+    done
+}
+
+# FOLDER: nothing is mounted there, or the reason is said
 unmount() {
-    node=$(node_of "$1")
-    swapoff "$node" 2>/dev/null
-    mounts | while IFS=$TAB read -r source target _; do
-        [ "$(device_of "$source")" = "$1" ] || continue
-        echo "preclean: unmounting $target"
-        umount -R "$target" 2>/dev/null || umount "$target"
+    echo "preclean: unmounting $1"
+    for _ in 1 2 3; do
+        umount -R "$1" 2>/dev/null && return
+        umount "$1" && return
+        end_users "$1"
+        sleep 1
     done
 }
 
@@ -69,8 +92,9 @@ stop() {
 }
 
 release() {
+    mounted_at "$1" | while read -r target; do unmount "$target"; done
     for each in $(stack "$1"); do
-        unmount "$each"
+        swapoff "$(node_of "$each")" 2>/dev/null
         if has zpool; then
             for pool in $(pools_on "$each"); do
                 echo "preclean: exporting pool $pool"
@@ -121,6 +145,8 @@ for disk; do
     [ -n "$name" ] || die "$disk has gone"
     left=$(stack "$name" | grep -v "^$name" | tr '\n' ' ')
     [ -z "$left" ] || die "$disk is still in use by $left"
+    left=$(mounted_at "$name" | tr '\n' ' ')
+    [ -z "$left" ] || die "$disk is still mounted at $left"
 done
 for disk; do
     name=$(name_of "$disk")
