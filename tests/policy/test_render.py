@@ -52,7 +52,7 @@ def test_I14_a_failed_load_frees_its_images() -> None:
 
 
 def test_I15_the_disk_script_starts_the_disk_itself() -> None:
-    """BIOS: drive by drive. UEFI: whatever disk has the volume; a build without `--label` goes on to `chain`."""
+    """BIOS: drive by drive. UEFI: whatever disk has the volume; a build without --label goes on to chain."""
     lines = rendered("disk", esp_label="BOOT").splitlines()
     drives = [line for line in lines if line.startswith("sanboot")]
     *bios, uefi = drives
