@@ -36,7 +36,8 @@ ON_CALL: Final = {
     '"$BOOTSTRAPD_ROOT/sys/class/block/vda$p"; done',
     "blkid": '[ ! -e "$BOOTSTRAPD_ROOT/blkid" ] || cat "$BOOTSTRAPD_ROOT/blkid"',
     "umount": 'for at; do :; done; at=$(printf %s "$at" | sed "s/ /.040/g")\n'
-    'mounts=$BOOTSTRAPD_ROOT/proc/mounts; left=$(grep -v "^[^ ]* $at[ /]" $mounts); printf "%s\\n" "$left" >$mounts',
+    "mounts=$BOOTSTRAPD_ROOT/proc/mounts\n"
+    'left=$(grep -v "^[^ ]* $at[ /]" $mounts); printf "%s\\n" "$left" >$mounts',
     "zpool": "exit 1",
 }
 NIXOS_ANYWHERE: Final = """
