@@ -1,4 +1,4 @@
-"""The appliance dies by kill -9 as a phase begins, and comes back: what it left is ended, and tried again at once."""
+"""The appliance dies by kill -9 as a phase begins, and comes back: it ends what it left and tries again."""
 
 from pathlib import Path
 
