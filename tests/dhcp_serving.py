@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, closing
 from dhcp_packets import reply, request
 
 from bootstrapd.edge.dhcp import DhcpServer
+from bootstrapd.errors import EdgeError
 from bootstrapd.model import Ask, Reply
 from bootstrapd.wire import dhcp
 
@@ -76,10 +77,22 @@ class Serving:
         return self._says(ask)
 
 
+async def started(answer: Callable[[Ask], Reply], attempts: int = 5) -> Serving:
+    """On ports that were free a moment ago: another test may have taken them since."""
+    running = Serving(answer)
+    try:
+        await running.server.start()
+    except EdgeError:
+        running.machine.socket.close()
+        if attempts == 1:
+            raise
+        return await started(answer, attempts - 1)
+    return running
+
+
 @asynccontextmanager
 async def serving(answer: Callable[[Ask], Reply] = lambda _: reply(message_type=5)) -> AsyncIterator[Serving]:
-    running = Serving(answer)
-    await running.server.start()
+    running = await started(answer)
     try:
         yield running
     finally:

@@ -362,7 +362,7 @@ def again(event: AnyEvent) -> AnyEvent:
 def indexes(registry: Registry) -> dict[str, dict[str, str]]:
     """Whom each name leads to."""
     tables: dict[str, dict[Any, Machine]] = {
-        "mac": registry.by_mac,  # type: ignore[dict-item]
+        "mac": registry.by_mac,
         "host": registry.by_host,
         "token": registry.by_token,
         "overlay": registry.by_overlay,

@@ -121,6 +121,18 @@ def consent(site: Site, daemon: ApiClient | None, host: Host, *, no_arm: bool) -
     return _arm_once(site, daemon, host)
 
 
+def take_back(site: Site, name: str) -> None:
+    """A host that is removed takes its consent with it; RefusedError while it is being installed."""
+    from bootstrapd.cli.api_client import segment
+    from bootstrapd.model.view import HostView
+
+    daemon = site.running
+    host = daemon.get(f"/v1/hosts/{segment(name)}", HostView) if daemon else None
+    if daemon is not None and host is not None and host.arm is not None:
+        _act(daemon, name, "disarm", "")
+    _forget_waiting(site, name)
+
+
 def _arm_once(site: Site, daemon: ApiClient | None, host: Host) -> str:
     """The consent that enrolling is (DESIGN.md, Safety 2), and the sentence that says what it means."""
     from bootstrapd.cli import folder

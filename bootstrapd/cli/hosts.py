@@ -139,16 +139,16 @@ def show(site: Site, name: str, *, as_json: bool) -> None:
 @click.argument("name")
 @with_site
 def remove(site: Site, name: str) -> None:
-    """Remove the host's file. Its machine is left alone from then on, as an unknown one.
+    """Remove the host's file, and its consent. Its machine is left alone from then on, as an unknown one.
 
     \b
     bootstrapd hosts remove node-1
     """
     from bootstrapd.cli import folder, out
-    from bootstrapd.edge import arms
+    from bootstrapd.cli.host_acts import take_back
 
+    take_back(site, name)
     file = folder.remove(site, name)
-    arms.remove(site.config.paths.arms_folder, name)
     folder.take_up(site)
     out.say(f"{name} is removed ({file}); its machine keeps what is on its disk and gets no more boot answers")
 

@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 
 JUDGED: Final = frozenset({State.LIVE, State.REJECTED, State.FAILED})  # while the live system is up
 MID_INSTALL: Final = frozenset({State.CLAIMED, State.INSTALLING})
+GONE_S: Final = 10.0
 STOPPED: Final = "bootstrapd was stopped while it ran"
 UNDECLARED: Final = "its host is no longer declared"
 
@@ -50,6 +51,7 @@ class Installs:
         self._outcomes = Outcomes(appliance)
         self._runs = Runs(appliance, installer, ground, durable, self._outcomes)
         self._to_look_at: set[str] = set()
+        self._gone: dict[str, float] = {}  # hosts with an arm or a run that are not declared, and since when
         self._is_open = False
         self.problems: list[str] = []
         self._checking: asyncio.Future[None] | None = None
@@ -94,6 +96,7 @@ class Installs:
             return
         if self.problems and not self._checking:
             self._checking = asyncio.ensure_future(self._check_again())
+        self._let_go(now)
         for machine in list(self._registry):
             deadline = DEADLINES_S.get(machine.state)
             if deadline is not None and now - machine.since > deadline:
@@ -105,17 +108,27 @@ class Installs:
         self._checking = None
 
     def reconsider(self) -> None:
-        """The hosts folder changed: arms and installs of hosts that are gone end; verdicts are made anew."""
-        hosts = self._appliance.setup.book.hosts
-        for arm in [arm for arm in self._registry.arms.values() if arm.host not in hosts]:
-            self._outcomes.end(arm, UNDECLARED)
+        """The hosts folder changed: verdicts are made anew."""
         for machine in list(self._registry):
             found = self._host_of(machine)
-            if found is None and machine.state in MID_INSTALL:
+            if found and machine.state in JUDGED and machine.is_up and machine.is_judged:
+                self._judge_again(machine, *found)
+
+    def _let_go(self, now: float) -> None:
+        """Arms and installs of hosts that stay gone end; a checkout takes files away for a moment only."""
+        hosts = self._appliance.setup.book.hosts
+        installing = [m for m in self._registry if m.state in MID_INSTALL and m.host not in hosts]
+        gone = {machine.host for machine in installing} | self._registry.arms.keys() - hosts.keys()
+        self._gone = {name: self._gone.get(name, now) for name in gone}
+        for arm in [arm for arm in self._registry.arms.values() if self._is_gone(arm.host, now)]:
+            self._outcomes.end(arm, UNDECLARED)
+        for machine in installing:
+            if self._is_gone(machine.host, now):
                 self._runs.stop_soon(machine)
                 self._outcomes.interrupted(machine, UNDECLARED)
-            elif found and machine.state in JUDGED and machine.is_up and machine.is_judged:
-                self._judge_again(machine, *found)
+
+    def _is_gone(self, host: str, now: float) -> bool:
+        return now - self._gone.get(host, now) >= GONE_S
 
     def _judge_again(self, machine: Machine, host: Host, profile: Profile) -> bool:
         """By the files as they are now; whether the verdict is another one."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from builders import MAC, ask, host
-from installing import CLIENT, CLOSURE, DISK, Fleet
+from builders import CLIENT, MAC, ask, host
+from installing import CLOSURE, DISK, Fleet
 
 from bootstrapd.errors import RefusedError
 from bootstrapd.model import Armed, Hardware, Nic, Registered, Report, Script, ScriptSent, Stage, State, encode

@@ -11,6 +11,7 @@ from builders import CLIENT, MAC, OTHER_MAC, SERVER, ask, host, registration, se
 from installing import CLOSURE, DISK, LAYOUT, Fleet
 
 from bootstrapd.daemon.admit import AT_ONCE
+from bootstrapd.daemon.installs import GONE_S
 from bootstrapd.daemon.operator import Operator
 from bootstrapd.errors import RefusedError
 from bootstrapd.model import (
@@ -49,7 +50,8 @@ def on(serial: str, **fields: Any) -> Host:
 async def edit(made: Fleet, *hosts: Host, profile: dict[str, Any] | None = None) -> None:
     made.appliance.reconfigure(setup(*hosts, profile=LAYOUT if profile is None else profile))
     made.installs.reconsider()
-    await made.settle()
+    await made.pass_time(1)
+    await made.pass_time(GONE_S)
 
 
 def erased(made: Fleet) -> list[str]:
@@ -132,7 +134,7 @@ async def test_files_that_are_right_again_let_the_retry_go_on() -> None:
     ids=str,
 )
 async def test_a_machine_that_is_not_the_declared_one_is_rejected(
-    declared: dict[str, str], found: dict[str, str]
+    declared: dict[str, Any], found: dict[str, Any]
 ) -> None:
     """DESIGN.md, Safety 4: a MAC is a claim; [match] uuid or serial is what the inventory is held to."""
     made = await fleet(host(**declared))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from builders import KEY, MAC, OTHER_MAC, ask, host, setup
-from installing import CLOSURE, DISK, Fleet
+from installing import CLOSURE, DISK, LAYOUT, Fleet
 from msgspec.structs import replace
 
 from bootstrapd.errors import EdgeError, RefusedError
@@ -394,8 +394,12 @@ async def test_a_killed_appliance_finds_what_it_had_begun() -> None:
 
 async def test_a_host_that_is_no_longer_declared_loses_its_arm() -> None:
     made = await fleet(host(), host("cim-2", OTHER_MAC))
-    made.appliance.reconfigure(setup(host()))
-    made.installs.reconsider()
+    both = made.appliance.setup
+    for fleet_now in (setup(host(), profile=LAYOUT), both, setup(host(), profile=LAYOUT)):
+        made.appliance.reconfigure(fleet_now)
+        await made.pass_time(6)
+        assert set(made.appliance.registry.arms) == {"cim-1", "cim-2"}, "a checkout takes files away briefly"
+    await made.pass_time(10)
     assert set(made.appliance.registry.arms) == {"cim-1"}
 
 
