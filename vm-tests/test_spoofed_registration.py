@@ -1,4 +1,4 @@
-"""Somebody else on the wire says that it is the machine, with a token that it made up or has overheard: refused."""
+"""Somebody else on the wire says that it is the machine, with a token made up or overheard: refused."""
 
 import json
 import sqlite3
