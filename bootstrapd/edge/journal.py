@@ -44,7 +44,6 @@ class Journal:
     def __init__(self, path: Path, bounds: Bounds = BOUNDS, now: Callable[[], float] = time.time) -> None:
         self.path = path
         self.committed = asyncio.Event()  # set with every commit, for whoever clears it
-        self.hurried_at = 0.0  # the loop's time when somebody last waited for a commit
         self._keeper = Keeper(bounds, now)
         self._problem = ""
         self._waiting: deque[Waiting] = deque()
@@ -122,7 +121,6 @@ class Journal:
 
     def hurry(self) -> None:
         """Somebody waits for what was appended: commit it now."""
-        self.hurried_at = self._loop.time()
         self._hurry.set()
 
     def append(self, event: AnyEvent, *, can_wait: bool = False) -> asyncio.Future[None]:

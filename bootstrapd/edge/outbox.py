@@ -6,6 +6,7 @@ Pages are read on connections of their own, in a thread, so that neither the loo
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Final
 
 from bootstrapd.edge import journal_file
@@ -14,7 +15,8 @@ from bootstrapd.edge.journal_keep import Position
 from bootstrapd.model import AnyEvent
 
 CALM_S: Final = 0.05
-PATIENCE_S: Final = 1.0
+BUSY: Final = 0.5  # the share of a core
+PATIENCE_S: Final = 5.0
 PAGE: Final = 1000
 
 
@@ -47,11 +49,14 @@ class Outbox:
         return await asyncio.to_thread(journal_file.number_of, self._journal.path, event_id)
 
     async def calm(self) -> None:
-        """Returns when no machine has waited for a commit just now, after PATIENCE_S anyhow: they go first."""
+        """Returns when the appliance is not busy with machines, after PATIENCE_S anyhow: they go first."""
         loop = asyncio.get_running_loop()
         until = loop.time() + PATIENCE_S
-        while loop.time() < min(until, self._journal.hurried_at + CALM_S):  # noqa: ASYNC110 - quiet is no event
+        while loop.time() < until:
+            began, used = loop.time(), time.process_time()
             await asyncio.sleep(CALM_S)
+            if time.process_time() - used < BUSY * (loop.time() - began):
+                return
 
     async def more(self, after: int) -> None:
         """Returns when there is an event after number `after`. One waits at a time."""
