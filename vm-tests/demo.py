@@ -92,18 +92,17 @@ class Guest:
 
 
 def table(guests: list[Guest], rack: Rack) -> Table:
-    """Host and machine, firmware, seconds per stage, result."""
+    """Host, machine and firmware, seconds per stage, result: 80 columns wide."""
     shown = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), title="seconds after power-on", title_style="dim")
-    shown.add_column("host, machine", no_wrap=True)
-    shown.add_column("firmware", max_width=9)
+    shown.add_column("host, machine,\nfirmware", no_wrap=True)
     for name in COLUMNS:
         shown.add_column(name.replace(" ", "\n"), justify="right", no_wrap=True)
-    shown.add_column("result", min_width=10)
+    shown.add_column("result", min_width=10, no_wrap=True)
     for guest in guests:
         reached = guest.reached(rack)
         times = (f"{reached[name]:.1f}" if name in reached else "" for name in COLUMNS)
-        who = f"{guest.host}\n[dim]{guest.machine.mac}"
-        shown.add_row(who, guest.machine.label, *times, said(guest, reached))
+        who = f"{guest.host}\n[dim]{guest.machine.mac}\n{guest.machine.label}"
+        shown.add_row(who, *times, said(guest, reached))
     return shown
 
 
