@@ -10,24 +10,25 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import core_acts
 
 from bootstrapd.edge.api import ApiServer
 from bootstrapd.errors import EdgeError, RefusedError
 from bootstrapd.model import Arch, Door, Mac, Stage, State
-from bootstrapd.model.view import EventView, Explained, HostView, ImageView, MachineView, StatusView
+from bootstrapd.model.view import Explained, HostView, ImageView, MachineView, StatusView
 
-MAC = Mac.parse("52:54:00:aa:bb:01")
 DEADLINE_S = 5.0
 
 
-class FakeCore:
+MAC = core_acts.MAC
+
+
+class FakeCore(core_acts.CoreActs):
     """One host, one machine; remembers what it was asked to do."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.machine_view = MachineView(id=MAC.hex, state=State.LIVE, macs=(MAC,), host="node-1")
-        self.asked: list[tuple[object, ...]] = []
-        self.happened: list[EventView] = []
-        self.refusal: Exception | None = None
 
     def status(self) -> StatusView:
         return StatusView(version="0", pid=1, started=1.0)
@@ -60,33 +61,6 @@ class FakeCore:
     async def forget(self, machine: str, *, force: bool = False) -> bool:
         self.asked.append(("forget", machine, force) if force else ("forget", machine))
         return True
-
-    async def arm(self, host: str, *, by: str, fingerprint: str = "") -> HostView:
-        return self._said("arm", host, by, *filter(None, [fingerprint]))
-
-    async def disarm(self, host: str) -> HostView:
-        return self._said("disarm", host)
-
-    async def abort(self, host: str, *, by: str) -> HostView:
-        return self._said("abort", host, by)
-
-    async def retry(self, host: str, *, by: str) -> HostView:
-        return self._said("retry", host, by)
-
-    def _said(self, *words: str) -> HostView:
-        self.asked.append(words)
-        if self.refusal:
-            raise self.refusal
-        found = self.host(words[1])
-        assert found is not None
-        return found
-
-    async def past(self, since: float, host: str, limit: int) -> list[EventView]:
-        self.asked.append(("past", since, host, limit))
-        return [view for view in self.happened if view.event.at >= since and host in ("", view.host)]
-
-    def host_of(self, machine: str) -> str:
-        return "node-1" if machine == MAC.hex else ""
 
     async def reload(self) -> list[str]:
         return ["hosts/a/host.toml: profile: unknown", "hosts/b/host.toml: match.mac: wrong"]

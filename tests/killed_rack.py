@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from dhcp_packets import discover
+from loopback import free_ports
 
 from bootstrapd.model import Disk, Hardware, Mac, Nic, Registration, Report, encode
 from bootstrapd.policy.install_steps import MARK
@@ -204,7 +205,7 @@ class Rack:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.state = folder / "state"
-        self.ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
+        self.ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         self.process: subprocess.Popen[bytes] | None = None
         self._arms: list[Acknowledged] = []
         self._make_tools()
@@ -385,13 +386,3 @@ def _words_of(process: Path) -> Iterator[bytes]:
     for name in ("cmdline", "environ"):
         with contextlib.suppress(OSError):
             yield (process / name).read_bytes()
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import core_acts
 import pytest
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,7 +22,6 @@ from bootstrapd.errors import RefusedError
 from bootstrapd.model import Arch, Door, Mac, Nic, Stage, State
 from bootstrapd.model.hardware import Disk, Hardware
 from bootstrapd.model.view import (
-    EventView,
     Explained,
     HostView,
     ImageView,
@@ -33,9 +33,11 @@ from bootstrapd.model.view import (
 )
 
 ROOT = Path(__file__).parents[2]
-MAC = Mac.parse("52:54:00:aa:bb:01")
 STRANGER = Mac.parse("52:54:00:aa:bb:99")
 DEADLINE_S = 20.0
+
+
+MAC = core_acts.MAC
 
 
 class Said(Struct):
@@ -82,13 +84,11 @@ def process(*args: str, state: Path, stdout: int | None = subprocess.PIPE) -> su
     )
 
 
-class FakeCore:
+class FakeCore(core_acts.CoreActs):
     """A daemon with one host, its machine, and one stranger."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[object, ...]] = []
-        self.happened: list[EventView] = []
-        self.refusal: Exception | None = None
+        super().__init__()
         self.mistakes: list[str] = []
         self.problems: tuple[str, ...] = ()
         known = MachineView(
@@ -187,33 +187,6 @@ class FakeCore:
     async def forget(self, machine: str, *, force: bool = False) -> bool:
         self.asked.append(("forget", machine, force) if force else ("forget", machine))
         return self.known.pop(machine, None) is not None
-
-    async def arm(self, host: str, *, by: str, fingerprint: str = "") -> HostView:
-        return self._said("arm", host, by, *filter(None, [fingerprint]))
-
-    async def disarm(self, host: str) -> HostView:
-        return self._said("disarm", host)
-
-    async def abort(self, host: str, *, by: str) -> HostView:
-        return self._said("abort", host, by)
-
-    async def retry(self, host: str, *, by: str) -> HostView:
-        return self._said("retry", host, by)
-
-    def _said(self, *words: str) -> HostView:
-        self.asked.append(words)
-        if self.refusal:
-            raise self.refusal
-        found = self.host(words[1])
-        assert found is not None
-        return found
-
-    async def past(self, since: float, host: str, limit: int) -> list[EventView]:
-        self.asked.append(("past", since, host, limit))
-        return [view for view in self.happened if view.event.at >= since and host in ("", view.host)]
-
-    def host_of(self, machine: str) -> str:
-        return "node-1" if machine == MAC.hex else ""
 
     async def reload(self) -> list[str]:
         self.asked.append(("reload",))

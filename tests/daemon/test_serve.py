@@ -18,22 +18,12 @@ from typing import Any, Final
 
 import pytest
 from builders import MAC, registration
+from loopback import free_ports
 
 from bootstrapd.wire import cpio
 
 PATIENCE_S: Final = 15.0
 SCRIPT: Final = f"/boot/{MAC.hexhyp}.ipxe"
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody has now, TCP and UDP."""
-    sockets = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 class Server:

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from loopback import free_ports
 
-from .test_serve import PATIENCE_S, Server, add_image, free_ports
+from .test_serve import PATIENCE_S, Server, add_image
 
 MAC = "52:54:00:aa:bb:77"
 ADD = ("hosts", "add", MAC, "--name", "cim-7", "--profile", "disky")
