@@ -30,10 +30,10 @@ from bootstrapd.edge.http_answer import (
     open_file,
     read_body,
     send,
-    sendfile,
     type_of,
 )
 from bootstrapd.edge.http_connection import Connection, Connections, Limits
+from bootstrapd.edge.http_sendfile import sendfile
 from bootstrapd.errors import ConfigError, EdgeError, RefusedError, WireError
 from bootstrapd.model import Door, FileAsk, FileReply, Nothing, Reply, TextReply, encode
 from bootstrapd.model.view import Failure

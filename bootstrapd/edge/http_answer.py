@@ -1,11 +1,11 @@
-"""How the boot listener writes an answer: heads, short bodies, files by sendfile; and how it reads a body.
+"""How the boot listener writes an answer: heads and short bodies; and how it reads a body.
 
-No decisions: `edge/http` makes those. Content-Length comes always, once and first; nothing is ever chunked.
+No decisions: `edge/http` makes those; files go by `http_sendfile`. Content-Length comes always, once and first;
+nothing is ever chunked.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 from collections.abc import Mapping
@@ -32,7 +32,6 @@ TEXT: Final = "text/plain; charset=utf-8"
 JSON: Final = "application/json"
 MAX_REASON: Final = 300  # characters
 _CODE: Final = re.compile("[A-Z][A-Z0-9_]{0,39}")
-SLICE: Final = 16 << 20  # bytes of a file, before others get their turn
 
 
 class _Coded(Struct):
@@ -97,28 +96,6 @@ async def send(
     await response.prepare(request)
     await response.write_eof()
     return response
-
-
-async def sendfile(request: web.BaseRequest, file: BinaryIO, part: range) -> int:
-    """How many bytes the kernel took; fewer than asked for where the peer left or the file shrank.
-
-    In slices: a single call goes on for as long as a fast peer drains the socket, and DHCP waits on this loop.
-    Smaller ones cost more CPU than they save waiting (1 MiB: twice as much a GB).
-    """
-    loop, gone = asyncio.get_running_loop(), 0
-    while gone < len(part):
-        transport = request.transport
-        if transport is None or transport.is_closing():
-            break
-        count = min(SLICE, len(part) - gone)
-        try:
-            taken = await loop.sendfile(transport, file, part.start + gone, count)
-        except (OSError, RuntimeError):  # RuntimeError: the transport closed meanwhile
-            break
-        gone += taken
-        if taken < count:
-            break
-    return gone
 
 
 async def read_body(request: web.BaseRequest, limit: int) -> bytes | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from http_serving import DEADLINE_S, HOST, NEEDS_CURL, ask, big_file, run, serving
 
+from bootstrapd.edge.http_sendfile import SLICE
 from bootstrapd.model import FileReply
 
 
@@ -105,3 +106,33 @@ async def test_a_file_that_shrinks_in_mid_transfer_ends_the_connection(tmp_path:
         await writer.wait_closed()
         assert server.sent == [("sparse", False)]
         assert server.counters["http.broken_off"] == 1
+
+
+async def test_a_peer_that_closes_its_own_half_in_mid_answer_gets_the_rest(tmp_path: Path) -> None:
+    file = big_file(tmp_path, 40 * SLICE)
+    async with serving({"initrd": file}) as server:
+        reader, writer = await asyncio.open_connection(HOST, server.port)
+        writer.write(b"GET /initrd HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), DEADLINE_S)
+        writer.write_eof()
+        body = await asyncio.wait_for(reader.read(), DEADLINE_S)
+        writer.close()
+        assert body == file.path.read_bytes()
+        assert server.sent == [("initrd", True)]
+
+
+@NEEDS_CURL
+async def test_a_download_gives_way_after_every_slice(tmp_path: Path) -> None:
+    """However fast the peer takes it: DHCP waits on the same loop."""
+    slices = 40
+    file = big_file(tmp_path, slices * SLICE)
+    async with serving({"initrd": file}) as server:
+        command = ("curl", "-sS", "--fail", "-o", "/dev/null", f"http://{HOST}:{server.port}/initrd")
+        curl = await asyncio.create_subprocess_exec(*command)
+        turns = 0
+        while not server.sent:
+            await asyncio.sleep(0)
+            turns += bool(server.asks)
+        assert await asyncio.wait_for(curl.wait(), DEADLINE_S) == 0
+        assert server.sent == [("initrd", True)]
+        assert turns >= slices
