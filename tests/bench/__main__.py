@@ -15,9 +15,6 @@ import time
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
-from rich.table import Table
-
 from tests.bench.rows import Row
 
 BENCHES: Final = ("dhcp", "tftp", "http", "start", "weight", "journal", "register")
@@ -56,7 +53,7 @@ def main(names: list[str]) -> None:
     known = json.loads(OUTPUT.read_text()) if names and OUTPUT.exists() else {}
     OUTPUT.parent.mkdir(exist_ok=True)
     OUTPUT.write_text(json.dumps(known | {name: as_json(row) for name, row in rows.items()}, indent=2) + "\n")
-    Console().print(table(rows))
+    print(table(rows))
 
 
 def as_json(row: Row) -> dict[str, float | str]:
@@ -69,16 +66,19 @@ def as_json(row: Row) -> dict[str, float | str]:
     }
 
 
-def table(rows: dict[str, Row]) -> Table:
-    made = Table(title="ours beside the peer, same run", title_justify="left")
-    for column in ("what", "ours", "peer", "ratio", "unit", "bar"):
-        made.add_column(
-            column, justify="right" if column in {"ours", "peer", "ratio"} else "left", no_wrap=True
-        )
+def table(rows: dict[str, Row]) -> str:
+    """A line each, below each other in columns; wide lines are the terminal's to wrap, nothing is left out."""
+    lines = [("what", "ours", "peer", "ratio", "unit", "bar")]
     for name, row in rows.items():
-        figures = (f"{value:,.3g}" if value < 1000 else f"{value:,.0f}" for value in (row.ours, row.peer))
-        made.add_row(name, *figures, f"{row.ratio:.2f}", f"{row.unit}, {row.peer_name}", BARS.get(name, ""))
-    return made
+        ours, peer = (f"{value:,.3g}" if value < 1000 else f"{value:,.0f}" for value in (row.ours, row.peer))
+        unit = f"{row.unit}, {row.peer_name}"
+        lines.append((name, ours, peer, f"{row.ratio:.2f}", unit, BARS.get(name, "")))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    aligns = "<>>><<"
+    return "\n".join(
+        "  ".join(f"{cell:{align}{width}}" for cell, align, width in zip(line, aligns, widths, strict=True))
+        for line in lines
+    )
 
 
 if __name__ == "__main__":
