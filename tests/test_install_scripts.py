@@ -153,7 +153,27 @@ def test_preclean_ends_an_install_that_was_given_up_and_nobody_else(stage: Stage
         assert other.poll() is None
         other.kill()
     assert code == 0, said
-    assert f"ending process {ours.pid}, which works in /mnt" in said
+    assert f"ending process {ours.pid}, which uses /mnt" in said
+
+
+def test_preclean_ends_who_writes_to_the_disk_still_but_not_udev(stage: Stage) -> None:
+    """An mkfs of an attempt that was given up: it would write into what the next one makes."""
+    partitioned(stage)
+    pairs = ((0, "mkfs.ext4", "vda2"), (1, "(udev-worker)", "vda"), (2, "mkfs.ext4", "vdb"))
+    processes = [subprocess.Popen(["sleep", "60"]) for _ in pairs]
+    for number, comm, device in pairs:
+        of = stage.root / f"proc/{processes[number].pid}"
+        (of / "fd").mkdir(parents=True)
+        (of / "fd/4").symlink_to(stage.root / "dev" / device)
+        (of / "comm").write_text(f"{comm}\n")
+    code, said = run(stage, "preclean")
+    assert processes[0].wait(10) == -9
+    assert [process.poll() for process in processes[1:]] == [None, None]
+    for process in processes[1:]:
+        process.kill()
+        process.wait(10)
+    assert code == 0, said
+    assert f"ending process {processes[0].pid}, which uses {stage.root}/dev/vda2" in said
 
 
 def test_preclean_wipes_nothing_that_is_mounted_still(stage: Stage) -> None:

@@ -37,7 +37,8 @@ refuse_if_running() {
     done
 }
 
-# FOLDER: ends what works in it. An install that was given up goes on: sshd does not end what it started
+# PATH: ends what works in that folder, or has that device open. An install that was given up goes on: sshd does
+# not end what it started. Udev only looks, and comes back by itself.
 end_users() {
     proc=$ROOT/proc
     # shellcheck disable=SC2012 # numbers and fixed names
@@ -47,7 +48,10 @@ end_users() {
             *" -> $1" | *" -> $1/"*) link=${link#*" $proc/"} && echo "${link%%/*}" ;;
             esac
         done | sort -u | while read -r process; do
-        echo "preclean: ending process $process, which works in $1"
+        case $(cat "$proc/$process/comm" 2>/dev/null) in
+        *udev*) continue ;;
+        esac
+        echo "preclean: ending process $process, which uses $1"
         kill -9 "$process"
     done
 }
@@ -93,6 +97,7 @@ stop() {
 
 release() {
     mounted_at "$1" | while read -r target; do unmount "$target"; done
+    for each in $(stack "$1"); do end_users "$(node_of "$each")"; done # an old mkfs writes over what comes next
     for each in $(stack "$1"); do
         swapoff "$(node_of "$each")" 2>/dev/null
         if has zpool; then
