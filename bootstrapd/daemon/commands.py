@@ -6,6 +6,7 @@ the disks that it lets be erased. The reply only says that it was taken; what co
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -39,6 +40,7 @@ class Commands:
         self._enrol = enrol
         self._allow_arm = allow_arm
         self._is_alone = is_alone
+        self._turn = asyncio.Lock()  # the second of two that come at once finds what the first has done
 
     def owns(self, host: str) -> bool:
         """Whether the host is declared here."""
@@ -52,7 +54,8 @@ class Commands:
         """RefusedError and ConfigError: why it was not taken."""
         match asked:
             case Deploy():
-                return await self._deploy(asked)
+                async with self._turn:
+                    return self._repeated(asked) or await self._deploy(asked)
             case QueryMachines():
                 machines = sorted(self._operator.machines(), key=lambda machine: machine.id)
                 found = [m for m in machines if m.id > asked.after and asked.host in {"", m.host}]
@@ -60,6 +63,14 @@ class Commands:
             case QueryHosts():
                 hosts = [h for h in self._operator.hosts() if h.name > asked.after]
                 return command.accepted(asked, [h for h in hosts if asked.host in {"", h.name}][: asked.limit])
+
+    def _repeated(self, asked: Deploy) -> Ack | None:
+        """A command is sent again when its reply was lost: it must not consent a second time."""
+        registry = self._appliance.registry
+        held = registry.arms.get(asked.host)
+        if _arm_of(asked) not in {*registry.ended_arms, held.id if held else ""}:
+            return None
+        return command.accepted(asked, reason=f"{asked.host}: this command was taken already")
 
     async def _deploy(self, asked: Deploy) -> Ack | None:
         if self.owns(asked.host):
@@ -76,7 +87,7 @@ class Commands:
         await self._enrol(Host(name=asked.host, profile=asked.profile, macs=asked.mac))
         if profile is not None and profile.install == "approve":
             return command.accepted(asked, reason=f"{asked.host} is enrolled; {_approval(asked.host, profile)}")
-        await self._arming.arm(asked.host, BY)
+        await self._arming.arm(asked.host, BY, _arm_of(asked))
         return command.accepted(asked, reason=f"{asked.host} is enrolled and armed")
 
     async def _deploy_again(self, asked: Deploy) -> Ack:
@@ -108,8 +119,13 @@ class Commands:
                 f"confirm_disks must name the disks of {host.name} that will be erased ({known})",
                 "CONFIRM_DISKS",
             )
-        await self._arming.arm(host.name, BY)
+        await self._arming.arm(host.name, BY, _arm_of(asked))
         return command.accepted(asked, reason=_what_next(host, machine.state if machine else None))
+
+
+def _arm_of(asked: Deploy) -> str:
+    """The id of the arm that this command gives: the same one however often it comes."""
+    return f"{BY} {asked.host} {asked.command_id}"
 
 
 def _approval(host: str, profile: Profile) -> str:

@@ -108,9 +108,21 @@ async def test_enrolling_by_deploy_is_no_approval(folder: Path) -> None:
 async def test_the_same_twice_at_once_is_one_host_with_one_arm(folder: Path) -> None:
     site = Site(folder)
     acks = await asyncio.gather(*(site.deploy() for _ in range(4)))
-    assert "Accepted" in {ack.status for ack in acks if ack}
+    assert {ack.status for ack in acks if ack} == {"Accepted"}
     assert site.events().count("Armed") == 1
     assert list(site.appliance.registry.arms) == ["new"]
+
+
+async def test_a_command_that_is_sent_again_later_consents_to_nothing_more(folder: Path) -> None:
+    """Its reply was lost: the sender cannot know that the install it asked for has run meanwhile."""
+    site = Site(folder)
+    await site.deploy()
+    await site.arming.disarm("new")
+    ack = await site.deploy()
+    assert ack is not None
+    assert (ack.status, ack.reason) == ("Accepted", "new: this command was taken already")
+    assert not site.appliance.registry.arms
+    assert site.events().count("Armed") == 1
 
 
 async def test_whoever_holds_the_folders_lock_holds_up_nobody_else(folder: Path) -> None:
