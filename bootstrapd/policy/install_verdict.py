@@ -103,6 +103,16 @@ CAUSES: Final = (
         "Add the host to the flake, or check `flake` in its profile",
     ),
     _cause(
+        r"does not contain an? '?/?flake\.nix|/flake\.nix'(?: does not exist|: No such)|could not find a flake\.nix",
+        "The hosts folder is no flake: it has no flake.nix",
+        "`nix flake init` writes one from bootstrapd's template (docs/nixos.md); or set `flake` in the profile",
+    ),
+    _cause(
+        r"^\s*error: unable to download '([^']{1,200})'",
+        "The appliance cannot download {0}",
+        "A build needs the flake's inputs and packages: give the appliance a way to them, or a cache",
+    ),
+    _cause(
         r"builder for '/\S+?/[0-9a-z]{32}-(\S+?)\.drv' failed with exit code (\d+)",
         "The build of {0} failed with exit code {1}",
         "The last lines are the builder's own",

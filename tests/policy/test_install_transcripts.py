@@ -132,3 +132,34 @@ def test_the_output_of_nix_build_counts_builds_and_downloads_and_ends_with_the_p
     assert reading.store_path == ""
     reading.read(BUILT.closure)
     assert reading.store_path == BUILT.closure
+
+
+@pytest.mark.parametrize(
+    ("line", "cause"),
+    [
+        (
+            "error: source tree referenced by 'path:/h?lastModified=1' does not contain a '/flake.nix' file",
+            "flake",
+        ),
+        ("error: path '/var/lib/bootstrapd/hosts/flake.nix' does not exist", "flake"),
+        ("error: could not find a flake.nix file", "flake"),
+        ("error: getting status of '/nix/store/1frh1jd5-source/flake.nix': No such file or directory", "flake"),
+        (
+            "error: unable to download 'https://cache.nixos.org/nix-cache-info': no such host",
+            "net",
+        ),
+    ],
+    ids=lambda text: text[:40],
+)
+def test_what_keeps_a_first_build_from_starting_says_what_to_do(line: str, cause: str) -> None:
+    """nix 2.8 and 2.31 say it in different words."""
+    reading = Reading("build")
+    reading.read(line)
+    found = verdict(BUILD, JOB, reading, End(code=1))
+    assert found is not None
+    wanted = {
+        "flake": ("The hosts folder is no flake: it has no flake.nix", "docs/nixos.md"),
+        "net": ("The appliance cannot download https://cache.nixos.org/nix-cache-info", "cache"),
+    }
+    assert found.cause == wanted[cause][0]
+    assert wanted[cause][1] in found.hint
