@@ -103,7 +103,8 @@ CAUSES: Final = (
         "Add the host to the flake, or check `flake` in its profile",
     ),
     _cause(
-        r"does not contain an? '?/?flake\.nix|/flake\.nix'(?: does not exist|: No such)|could not find a flake\.nix",
+        r"does not contain an? '?/?flake\.nix|could not find a flake\.nix"
+        r"|/flake\.nix'(?: does not exist|: No such)",
         "The hosts folder is no flake: it has no flake.nix",
         "`nix flake init` writes one from bootstrapd's template (docs/nixos.md); or set `flake` in the profile",
     ),
