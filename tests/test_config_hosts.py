@@ -243,6 +243,7 @@ def test_one_mistake_in_a_host(line: str, expected: str) -> None:
         ('flake = "--impure"', "flake: expected a flake"),
         ('flake = "a b"', "flake: expected a flake"),
         ('layout = "../x"', "layout: expected a name"),
+        ('system = "macos"', 'system: expected one of "nixos", "darwin", found "macos"'),
         ('install = "yes"', 'install: expected one of "auto", "approve"'),
         ('requires.memory = "64GB"', "requires.memory: expected a size"),
         ('requires.disk = [{type = "tape"}]', "requires.disk[0].type: expected one of"),

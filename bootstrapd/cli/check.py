@@ -45,7 +45,7 @@ def check_config(site: Site, file: Path | None) -> None:
     from bootstrapd.edge import programs
 
     found = programs.find([Path(nbp) for nbp in site.config.nbp.dirs])
-    for sentence in (*missing_images(book, store.images), *missing_programs(book, found)):
+    for sentence in (*missing_images(book, store.images), *missing_programs(book, found), *macs(book)):
         out.note(f"note: {sentence}")
     out.say(f"ok: {len(book.hosts)} hosts, {len(book.profiles)} profiles, {len(store.images)} images")
 
@@ -60,6 +60,15 @@ def missing_images(book: HostBook, images: Mapping[str, Image]) -> Iterator[str]
         profile = book.profiles[name]
         for image in sorted(set(profile.images.values()) - set(images)):
             yield f"{profile.source}: image: there is no image {image!r}; bootstrapd images add {image} DIR"
+
+
+def macs(book: HostBook) -> Iterator[str]:
+    """A sentence for each host that is declared and never booted from here."""
+    from bootstrapd.policy import darwin
+
+    for _, host in sorted(book.hosts.items()):
+        if book.profiles[host.profile].is_darwin:
+            yield f"{host.source}: {darwin.reason(host)}"
 
 
 def missing_programs(book: HostBook, programs: Mapping[str, Program]) -> Iterator[str]:

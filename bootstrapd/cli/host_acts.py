@@ -36,6 +36,8 @@ def arm(site: Site, name: str, *, yes: bool, as_json: bool) -> None:
     from bootstrapd.cli import out
 
     host = _known(site.api, name)
+    if host.system == "darwin":
+        raise RefusedError(host.why)
     if not as_json:
         _show_what_is_lost(host)
     if not yes:
@@ -116,6 +118,11 @@ def retry(site: Site, name: str, *, as_json: bool) -> None:
 
 def consent(site: Site, daemon: ApiClient | None, host: Host, *, no_arm: bool) -> str:
     """Arms a host that was just declared, unless that is not wanted; the sentence that says which."""
+    from bootstrapd.cli import folder
+    from bootstrapd.policy import darwin
+
+    if folder.profile(site, host.profile).is_darwin:
+        return darwin.reason(host)
     if no_arm:
         return f"it is not armed: nothing erases its disks until `bootstrapd hosts arm {host.name}`"
     return _arm_once(site, daemon, host)

@@ -71,6 +71,7 @@ def facts(host: HostView) -> Iterator[tuple[str, str]]:
 
     yield "host", host.name
     yield "profile", host.profile
+    yield "system", host.system
     yield "file", host.source
     yield from (("mac", mac) for mac in host.macs)
     yield "uuid", host.uuid

@@ -81,7 +81,8 @@ def add(
     out.say(f"{host.name} is declared in {host.source}")
     daemon = folder.take_up(site)
     out.say(consent(site, daemon, host, no_arm=no_arm))
-    out.say(_next_step(daemon, host))
+    if not folder.profile(site, host.profile).is_darwin:
+        out.say(_next_step(daemon, host))
 
 
 @hosts.command("list")
@@ -216,8 +217,11 @@ def _views(site: Site) -> list[HostView]:
     from bootstrapd.policy.views import of_host
 
     waiting = {arm.host: arm for arm in _waiting_arms(site)}
-    hosts = sorted(folder.read_book(site).hosts.items())
-    return [of_host(host, None, arm=waiting.get(name)) for name, host in hosts]
+    book = folder.read_book(site)
+    return [
+        of_host(host, None, book.profiles[host.profile], waiting.get(name))
+        for name, host in sorted(book.hosts.items())
+    ]
 
 
 def _waiting_arms(site: Site) -> Iterator[Arm]:

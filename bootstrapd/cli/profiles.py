@@ -77,6 +77,7 @@ def _views(site: Site) -> list[ProfileView]:
         ProfileView(
             name=profile.name,
             images=profile.images,
+            system=profile.system,
             install=profile.install,
             report=profile.report,
             local_boot=profile.local_boot,
@@ -100,9 +101,13 @@ def _facts(profile: ProfileView) -> Iterator[tuple[str, str]]:
 
     yield "profile", profile.name
     yield "file", profile.source
+    yield "system", profile.system
     yield "image", _images(profile)
     yield "kernel parameters", " ".join(profile.kernel_params)
-    yield "local boot", f"{profile.local_boot} (ESP label {profile.esp_label})"
+    yield (
+        "local boot",
+        "" if profile.system == "darwin" else f"{profile.local_boot} (ESP label {profile.esp_label})",
+    )
     yield "install", profile.install
     yield "report", profile.report
     yield "layout", profile.layout

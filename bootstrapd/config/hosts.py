@@ -137,7 +137,8 @@ def _profile(name: str, text: str, source: str, report: Report) -> Profile | Non
     profile = read(ProfileTable, table, report)
     return Profile(
         name=name,
-        images=_images(profile.image, report),
+        images=_no_images(profile, report) if profile.system == "darwin" else _images(profile.image, report),
+        system=profile.system,
         layout=profile.layout,
         flake=profile.flake,
         install=profile.install,
@@ -160,6 +161,13 @@ def _images(image: str | dict[str, str], report: Report) -> dict[str, str]:
         if name and not _IMAGE.fullmatch(name):
             report("image", f'expected a name of lower-case letters, digits and . _ -, found "{name}"')
     return images
+
+
+def _no_images(profile: ProfileTable, report: Report) -> dict[str, str]:
+    for key in ("image", "layout"):
+        if getattr(profile, key):
+            report(key, 'a Mac (system = "darwin") boots no image and has no layout; leave it out')
+    return {}
 
 
 def _requires(table: RequiresTable) -> Requires:

@@ -103,6 +103,7 @@ class RequiresTable(Table, frozen=True, kw_only=True):
 class ProfileTable(Table, frozen=True, kw_only=True):
     """profiles/<name>.toml."""
 
+    system: Literal["nixos", "darwin"] = "nixos"
     image: str | dict[str, str] = ""  # no kinds here: see `config/kinds.py`
     layout: OptionalName = ""
     flake: FlakeRef = ""

@@ -8,6 +8,7 @@ from bootstrapd.daemon.appliance import Appliance, of
 from bootstrapd.daemon.installs import MID_INSTALL, Installs
 from bootstrapd.errors import RefusedError
 from bootstrapd.model import Armed, Disarmed, Host, Retried, State
+from bootstrapd.policy import darwin
 from bootstrapd.policy.arm import BY_ENROLLING, shown
 from bootstrapd.policy.machine import Machine
 from bootstrapd.policy.views import fingerprint as key_name
@@ -31,6 +32,8 @@ class Arming:
         """
         host = self._host(name)
         profile = self._appliance.setup.book.profiles[host.profile]
+        if profile.is_darwin:
+            raise RefusedError(darwin.reason(host), "DARWIN")
         if not profile.layout:
             raise RefusedError(
                 f"profile {profile.name} names no layout: nothing would be installed on {name}. "

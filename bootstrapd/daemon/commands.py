@@ -82,6 +82,13 @@ class Commands:
                 f"{asked.host} is not declared here: a new host needs mac and profile", "NO_HOST"
             )
         profile = self._appliance.setup.book.profiles.get(asked.profile)
+        if profile is not None and profile.is_darwin:
+            raise RefusedError(
+                f'profile {profile.name} is for Macs (system = "darwin"), which cannot boot over the network: '
+                f"'bootstrapd hosts add --name {asked.host} --profile {profile.name}' declares one and says how "
+                "it is deployed",
+                "DARWIN",
+            )
         if profile is not None and not profile.layout:
             raise RefusedError(f"profile {profile.name} names no layout: nothing is installed", "NO_LAYOUT")
         await self._enrol(Host(name=asked.host, profile=asked.profile, macs=asked.mac))

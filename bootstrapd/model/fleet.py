@@ -71,6 +71,7 @@ class Profile(Struct, frozen=True, kw_only=True):
 
     name: str
     images: dict[str, str]  # cpu -> image name; key "" = the image for every cpu
+    system: str = "nixos"  # "darwin" = Macs, which are declared here and never booted: policy/darwin.py
     layout: str = ""
     flake: str = ""
     install: str = "auto"
@@ -80,6 +81,10 @@ class Profile(Struct, frozen=True, kw_only=True):
     kernel_params: tuple[str, ...] = ()
     requires: Requires = Requires()
     source: str = ""
+
+    @property
+    def is_darwin(self) -> bool:
+        return self.system == "darwin"
 
     def image_for(self, cpu: str) -> str:
         """The image's name for this CPU, or "" when the profile has none for it."""

@@ -123,6 +123,7 @@ class HostView(LifeView, frozen=True, kw_only=True):
     uuid: str = ""
     serial: str = ""
     labels: dict[str, str] = {}
+    system: str = ""  # its profile's: "nixos" | "darwin"
     source: str = ""
     machine: str = ""
     state: State | None = None
@@ -146,6 +147,7 @@ class ProfileView(Struct, frozen=True, kw_only=True):
 
     name: str
     images: dict[str, str] = {}  # cpu -> image; "" = every cpu
+    system: str = ""
     install: str = ""
     report: str = ""
     local_boot: str = ""

@@ -26,7 +26,7 @@ from bootstrapd.model import (
     Silence,
     Stage,
 )
-from bootstrapd.policy import programs
+from bootstrapd.policy import darwin, programs
 from bootstrapd.policy.match import Conflict, Index
 
 
@@ -88,6 +88,8 @@ def _stranger(ask: Ask, standing: Standing, setup: Setup) -> AnyDecision:
 
 def _declared(ask: Ask, host: Host, standing: Standing, setup: Setup) -> AnyDecision:
     profile = setup.book.profiles[host.profile]
+    if profile.is_darwin:
+        return Silence(code="DARWIN", rule="system = darwin", reason=darwin.reason(host))
     if standing.is_local:
         return _own_disk(ask, host, profile, standing, setup)
     return _netboot(ask, host, profile, standing, setup)

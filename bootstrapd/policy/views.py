@@ -28,6 +28,7 @@ from bootstrapd.model.view import (
     NoticeView,
     ProgressView,
 )
+from bootstrapd.policy import darwin
 from bootstrapd.policy.arm import Arm
 from bootstrapd.policy.boot import Setup
 from bootstrapd.policy.lifecycle import DEADLINES_S
@@ -158,8 +159,9 @@ def of_host(
         state=machine.state if machine else None,
         last_seen=machine.last_seen if machine else 0.0,
         address=machine.address if machine else "",
+        system=profile.system if profile else "",
         install=profile.install if profile else "",
-        why=why(machine) if machine else "",
+        why=darwin.reason(host) if profile and profile.is_darwin else why(machine) if machine else "",
     )
 
 

@@ -12,6 +12,7 @@ from bootstrapd.model import (
     ARCHES,
     Adopted,
     Arch,
+    Armed,
     DhcpReply,
     Door,
     FileAsk,
@@ -104,6 +105,19 @@ def test_P19_no_door_gives_a_ready_machine_an_installer(door: str, arch: int) ->
 def test_P19_left_alone_means_at_every_door(door: str) -> None:
     world = ready(World(setup(host(), profile={"local_boot": "silence"})))
     assert isinstance(knock(world, MAC, 7, door), Nothing)
+
+
+@pytest.mark.parametrize("arch", [0, 7, 11, 16])
+@pytest.mark.parametrize("door", DOORS)
+def test_a_mac_is_answered_at_no_door_whatever_is_known_of_it(door: str, arch: int) -> None:
+    """Not as a machine to install, not as one that is ready, and not with a consent to erase its disks."""
+    mac = {"system": "darwin", "images": {}}
+    world = ready(World(setup(host(), profile=mac)))
+    for known in (World(setup(host(), profile=mac)), world):
+        known.appliance.tell(Armed(id="", at=0.0, machine="", host="cim-1", arm="a", by="hosts arm", seen=""))
+        reply = knock(known, MAC, arch, door)
+        assert isinstance(reply, Nothing)
+        assert "Apple silicon cannot boot over the network" in reply.reason
 
 
 def test_a_bare_name_from_an_unknown_address_is_not_found() -> None:

@@ -35,6 +35,7 @@ def folder(tmp_path: Path) -> Path:
         "profiles/auto.toml": 'image = "installer"\nlayout = "single-disk"\n',
         "profiles/approve.toml": 'image = "installer"\nlayout = "single-disk"\ninstall = "approve"\n',
         "profiles/live.toml": 'image = "installer"\n',
+        "profiles/mac.toml": 'system = "darwin"\n',
     }.items():
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text(text)
@@ -74,6 +75,7 @@ def content(folder: Path) -> dict[str, str]:
     [
         {"profile": "nonesuch"},
         {"profile": "live"},
+        {"profile": "mac"},
         {"mac": [str(MAC)]},
         {"mac": []},
         {"mac": ["ff:ff:ff:ff:ff:ff"]},
@@ -94,6 +96,16 @@ async def test_it_is_refused_and_the_folder_is_as_it_was(folder: Path, said: dic
     assert content(folder) == before
     assert not site.appliance.registry.arms
     assert "Armed" not in site.events()
+
+
+async def test_a_mac_is_armed_by_nobody(folder: Path) -> None:
+    (folder / "mac-1").mkdir()
+    (folder / "mac-1/host.toml").write_text('profile = "mac"\n')
+    site = Site(folder)
+    with pytest.raises(RefusedError, match="deployed over SSH with nix-darwin") as caught:
+        await site.arming.arm("mac-1", "hosts arm")
+    assert caught.value.code == "DARWIN"
+    assert not site.appliance.registry.arms
 
 
 async def test_enrolling_by_deploy_is_no_approval(folder: Path) -> None:
