@@ -125,12 +125,20 @@ def _bug(error: Exception) -> int:
 
     story = "".join(traceback.format_exception(error))
     summary = f"this is a bug in bootstrapd: {type(error).__name__}: {error}".splitlines()[0]
+    if _is_journal(2):  # a service of systemd: its /tmp may go with it, its journal stays
+        return _fail(BUG, summary, *story.splitlines())
     try:
         with tempfile.NamedTemporaryFile("w", prefix="bootstrapd-", suffix=".traceback", delete=False) as file:
             file.write(story)
     except OSError:
         return _fail(BUG, summary, *story.splitlines())
     return _fail(BUG, f"{summary}; please report it with {file.name}")
+
+
+def _is_journal(stream: int) -> bool:
+    """systemd.exec(5), JOURNAL_STREAM: where it is connected to the journal."""
+    info = os.fstat(stream)
+    return os.environ.get("JOURNAL_STREAM") == f"{info.st_dev}:{info.st_ino}"
 
 
 def _open_closed() -> None:

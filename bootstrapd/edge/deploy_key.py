@@ -5,6 +5,7 @@ Its public half is in every overlay; its private half never leaves the appliance
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Final
@@ -20,7 +21,7 @@ def ensure(keys: Path, configured: str) -> tuple[Path, str]:
     if not configured and not path.exists():
         _make(path)
     try:
-        if path.stat().st_mode & 0o077:
+        if _is_open(path):
             raise EdgeError(f"{path} is a private key that others may read: chmod 600 {path}")
         public = path.with_name(path.name + ".pub").read_text("utf-8").split()
     except OSError as error:
@@ -28,6 +29,16 @@ def ensure(keys: Path, configured: str) -> tuple[Path, str]:
     if len(public) < 2:
         raise EdgeError(f"{path}.pub is no public key: 'ssh-keygen -y -f {path} > {path}.pub' writes it again")
     return path, f"{public[0]} {public[1]} bootstrapd"
+
+
+def _is_open(key: Path) -> bool:
+    """ssh's own rule, which looks at our own files only, and what anybody may read.
+
+    systemd gives a credential to a service by an access control list on a file of root's: its mode is 0440
+    then, where the group's bit is the list's mask and lets no group in.
+    """
+    info = key.stat()
+    return bool(info.st_mode & (0o077 if info.st_uid == os.geteuid() else 0o007))
 
 
 def _make(path: Path) -> None:

@@ -30,12 +30,29 @@ def place(hosts: Path, name: str, disks: Iterable[ChosenDisk], staging: Path) ->
     copy = staging / name
     try:
         shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(hosts, copy, symlinks=True)
-        (copy / name).chmod(0o700)
+        _copy(hosts, copy)
         _write(copy / name, text)
-    except (OSError, shutil.Error) as error:
+    except OSError as error:
         raise EdgeError(f"{hosts} is read-only and cannot be copied to {copy}: {error}") from None
     return copy
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Names, contents, links and who may run what: the folders become ours to write and to remove.
+
+    `shutil.copytree` keeps the modes: nobody but root gets into the folders of a store path again, and the
+    service's sandbox refuses to make a folder with the set-group-id bit.
+    """
+    target.mkdir(mode=0o700, parents=True)
+    for entry in os.scandir(source):
+        new = target / entry.name
+        if entry.is_symlink():
+            new.symlink_to(Path(entry.path).readlink())
+        elif entry.is_dir():
+            _copy(Path(entry.path), new)
+        else:
+            shutil.copyfile(entry.path, new)
+            new.chmod(0o700 if entry.stat().st_mode & 0o100 else 0o600)
 
 
 def _write(folder: Path, text: str) -> None:

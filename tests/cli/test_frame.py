@@ -107,6 +107,18 @@ def test_a_bug_is_one_line_and_a_kept_traceback(
     assert "KeyError" in kept.read_text()
 
 
+def test_a_bug_of_a_service_is_told_to_the_journal(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its /tmp may be private, and gone when somebody looks for the traceback."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("JOURNAL_STREAM", f"{os.fstat(2).st_dev}:{os.fstat(2).st_ino}")
+    monkeypatch.setattr(frame, "_run", failing(KeyError("x")))
+    said = run("hosts", "list")
+    assert (said.code, "Traceback" in said.err) == (70, True)
+    assert list(tmp_path.glob("bootstrapd-*.traceback")) == []
+
+
 def test_a_bug_on_a_full_disk_is_shown_instead(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", "/nonexistent")
     monkeypatch.setattr(frame, "_run", failing(KeyError("x")))

@@ -22,6 +22,7 @@ let
     linux-kernel.target = if cpu == "x86_64" then "bzImage" else "Image";
     parsed.cpu.name = cpu;
     isEfi = true;
+    canExecute = other: other.system == system;
   };
   isDarwin = lib.hasSuffix "darwin" system;
 
@@ -88,7 +89,7 @@ let
     "nixos-facter" "nixos-install-tools" "nvme-cli" "openssh" "parted" "pciutils" "prometheus-dcgm-exporter"
     "prometheus-nats-exporter" "prometheus-node-exporter" "prometheus" "qemu" "sgdisk" "gptfdisk" "smartmontools"
     "sudo" "syslinux" "systemd" "tftp-hpa" "util-linux" "dmidecode" "usbutils" "vim" "wimboot" "xz" "zfs" "zstd"
-    "loki" "promtail" "alloy" "dnsmasq" "git" "iputils" "hwdata" "squashfsTools" "xorriso" "rsync" "htop" "cudatoolkit"
+    "loki" "promtail" "alloy" "dnsmasq" "git" "gitMinimal" "grafana-alloy" "iputils" "hwdata" "squashfsTools" "xorriso" "rsync" "htop" "cudatoolkit"
   ] (name: stub name { });
 
   python = stub "python3" {
@@ -180,7 +181,7 @@ let
       writeShellApplication =
         { name, text, runtimeInputs ? [ ], ... }:
         script name "#!/bin/sh\nset -o errexit -o nounset -o pipefail\nexport PATH=\"${lib.makeBinPath runtimeInputs}:$PATH\"\n${text}" // { inherit runtimeInputs; };
-      runCommand = name: env: command: build name (removeAttrs env [ "meta" "passthru" "nativeBuildInputs" "buildInputs" ]) command { inherit env; buildCommand = command; };
+      runCommand = name: env: command: build name (removeAttrs env [ "meta" "passthru" "nativeBuildInputs" "buildInputs" ]) "PATH=${lib.makeBinPath (env.nativeBuildInputs or [ ])}:$PATH\n${command}" { inherit env; buildCommand = command; };
       runCommandLocal = pkgs.runCommand;
       symlinkJoin = { name, paths, ... }: folder name (map toString paths);
       buildEnv = { name, paths, ... }: folder name (map toString paths);

@@ -1,0 +1,145 @@
+"""The module's unit, run by a real systemd: what it may not do, and the work that it does all the same."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tftpy
+from dhcp_packets import MAC, discover
+from dhcp_rack import EVERYBODY, open_machine
+
+from bootstrapd.wire import dhcp
+
+from .rendered import appliance, built_config, unit_text
+from .systemd_rack import LINK, NEEDS_SYSTEMD, OURS, PLACE, SAID, UID, SystemdRack, rack
+
+pytestmark = NEEDS_SYSTEMD
+
+READY = "/run/bootstrapd/api.sock"
+HOST = ":".join(f"{octet:02x}" for octet in MAC)
+CAP_NET_BIND_SERVICE, CAP_NET_RAW = 10, 13
+
+
+Ran = subprocess.CompletedProcess[str]
+
+
+class Appliance:
+    """The rack with the unit running."""
+
+    def __init__(self, made: SystemdRack) -> None:
+        self.rack = made
+
+    def cli(self, *argv: str, groups: str = "--init-groups", user: str = "bootstrapd") -> Ran:
+        """bootstrapd's command inside, as its own user or as another one."""
+        program = (f"{PLACE}/bin/bootstrapd", *argv, "--config", f"{PLACE}/config.toml")
+        group = user if user == "bootstrapd" else "nogroup"
+        who = ("setpriv", f"--reuid={user}", f"--regid={group}", groups)
+        return self.rack.inside(*who, *program, check=False)
+
+    def status(self) -> Any:
+        ran = self.cli("status", "--json")
+        assert ran.returncode == 0, ran.stderr + self.rack.said
+        return json.loads(ran.stdout)
+
+    @property
+    def main(self) -> Path:
+        """The daemon in /proc."""
+        pid = self.rack.inside("systemctl", "show", "-P", "MainPID", "bootstrapd").stdout.strip()
+        return self.rack.root / "proc" / pid
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Appliance]:
+    options = {"interfaces": [LINK], "deploymentKeyFile": f"{PLACE}/bin/key"}
+    config = built_config(options)
+    units = appliance(options, package=PLACE)["units"]
+    path = f"{PLACE}/bin:/usr/bin:/bin"
+    text = unit_text(units["bootstrapd"], {"PATH": path}).replace(
+        units["bootstrapd"]["serviceConfig"]["ExecStart"].split()[-1], f"{PLACE}/config.toml"
+    )
+    assert f"--config {PLACE}/config.toml\n" in text
+    text = text.replace("[Service]\n", f"[Service]\nStandardError=append:{SAID}\n")
+    files = tmp_path_factory.mktemp("systemd")
+    with rack(files) as made:
+        (files / "bin").mkdir()
+        subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", files / "bin/key"), check=True)
+        made.boot({"bootstrapd.service": text}, config.read_text())
+        made.until(READY)
+        yield Appliance(made)
+
+
+def test_it_is_ready_and_nothing_is_wrong(running: Appliance) -> None:
+    told = running.status()
+    doors = {(view["door"], view["port"]) for view in told["listeners"]}
+    assert doors == {("dhcp", 67), ("pxe", 4011), ("tftp", 69), ("http", 80)}
+    # What the test's PATH lacks is said, and only that.
+    assert [problem for problem in told["problems"] if "nix" not in problem] == []
+    assert "deaf_to_others" not in running.rack.said  # it hears other DHCP servers: CAP_NET_RAW
+
+
+def test_it_holds_two_capabilities_and_can_get_no_more(running: Appliance) -> None:
+    lines = (running.main / "status").read_text().splitlines()
+    found = {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    two = 1 << CAP_NET_BIND_SERVICE | 1 << CAP_NET_RAW
+    assert {int(found[name], 16) for name in ("CapEff", "CapPrm", "CapBnd", "CapAmb")} == {two}
+    assert (found["NoNewPrivs"], found["Seccomp"]) == ("1", "2")
+    assert found["Uid"].split()[0] == str(UID)
+
+
+def test_a_machine_boots_by_dhcp_tftp_and_http(running: Appliance, tmp_path: Path) -> None:
+    added = running.cli("hosts", "add", HOST, "--name", "node-1", "--profile", "minimal")
+    assert added.returncode == 0, added.stderr
+
+    def boot() -> tuple[dhcp.Packet, bytes, str]:
+        with closing(open_machine("nic0", 68, "")) as nic:
+            nic.setblocking(True)
+            nic.settimeout(30)
+            nic.sendto(discover(xid=7), EVERYBODY)
+            offer = dhcp.parse(nic.recv(2048))
+        file = tmp_path / "program"
+        tftpy.TftpClient(OURS, 69).download(offer.boot_file, str(file))
+        with closing(http.client.HTTPConnection(OURS, 80, timeout=30)) as connection:
+            connection.request("GET", f"/boot/{HOST}.ipxe")
+            with connection.getresponse() as response:
+                return offer, file.read_bytes(), response.read().decode()
+
+    offer, program, script = running.rack.machine.call(boot)
+    assert (offer.xid, offer.server_id) == (7, OURS)
+    assert program[:2] == b"MZ"
+    assert program == Path("/usr/lib/ipxe/snponly.efi").read_bytes()
+    assert script.startswith("#!ipxe")
+
+
+def test_events_reach_its_own_nats_server(running: Appliance) -> None:
+    nats = running.status()["nats"]
+    assert nats["is_connected"], nats
+
+
+def test_an_operator_is_whoever_is_in_the_group(running: Appliance) -> None:
+    assert running.cli("machines", "list", user="nobody", groups="--groups=bootstrapd").returncode == 0
+    refused = running.cli("machines", "list", user="nobody", groups="--clear-groups")
+    assert refused.returncode != 0
+    assert "permission" in refused.stderr.lower()
+
+
+def test_the_deployment_key_came_by_credential(running: Appliance) -> None:
+    state = running.rack.root / "var/lib/bootstrapd"
+    assert not (state / "keys/deploy_ed25519").exists()
+    assert (state / "journal.db").stat().st_uid == UID
+    for folder in (state, running.rack.root / "run/bootstrapd"):
+        assert folder.stat().st_mode & 0o777 == 0o750
+
+
+def test_it_stops_in_order(running: Appliance) -> None:
+    """Last: the others need it."""
+    running.rack.inside("systemctl", "stop", "bootstrapd")
+    shown = running.rack.inside("systemctl", "show", "-p", "Result,ExecMainStatus,ActiveState", "bootstrapd")
+    assert set(shown.stdout.split()) == {"Result=success", "ExecMainStatus=0", "ActiveState=inactive"}
+    assert "Traceback" not in running.rack.said
