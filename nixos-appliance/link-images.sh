@@ -1,34 +1,29 @@
 #!/bin/sh
-# Links the images that the system's configuration declares into the images folder: FOLDER NAME=STORE_PATH...
-# Links into the store that are no longer declared go; what `bootstrapd images add` put there stays. A link is
-# renamed into its place, so that the daemon finds the old image or the new one. Names are checked by module.nix.
+# Links the images that the system's configuration declares into the images folder: FOLDER DECLARED, where DECLARED
+# has a link by each image's name. Links into the store that are no longer declared go; what `bootstrapd images add`
+# put there stays. A link is renamed into its place: the daemon finds the old image or the new one.
 set -eu
 folder=$1
-shift
-cd "$folder"
+declared=$2
 failed=0
-
-target_of() {
-    for each in "$@"; do
-        [ "${each%%=*}" = "$name" ] && printf '%s' "${each#*=}" && return
-    done
-}
+cd "$folder"
 
 for name in *; do
-    [ -L "$name" ] || continue
+    if [ ! -L "$name" ] || [ -L "$declared/$name" ]; then continue; fi
     case $(readlink "$name") in
-    "${NIX_STORE_DIR:-/nix/store}"/*) [ -n "$(target_of "$@")" ] || rm -- "$name" ;;
+    "${NIX_STORE_DIR:-/nix/store}"/*) rm -- "$name" ;;
     esac
 done
 
-for each in "$@"; do
-    name=${each%%=*}
-    target=${each#*=}
+for link in "$declared"/*; do
+    [ -L "$link" ] || continue # there is none
+    name=${link##*/}
+    target=$(readlink "$link")
     if [ -e "$name" ] && [ ! -L "$name" ]; then
-        echo "image $name is declared in the system's configuration, and $folder/$name was added by hand: " \
+        echo "image $name: the system's configuration declares it, and $folder/$name was added by hand:" \
             "'bootstrapd images remove $name', or declare it by another name" >&2
         failed=1
-    elif [ "$(readlink "$name" || true)" != "$target" ]; then # no rename without need: the daemon would read all anew
+    elif [ "$(readlink "$name" || true)" != "$target" ]; then # no rename without need: the daemon reads all anew
         ln -sfn -- "$target" ".new-$name"
         mv -T -- ".new-$name" "$name"
     fi

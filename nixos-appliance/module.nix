@@ -30,16 +30,18 @@ let
   configWithImages = toml.generate "bootstrapd-config-with-images.toml" (
     lib.recursiveUpdate settings { paths.images = "${declaredImages}"; }
   );
-  canRunHere = pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform;
-  checkedConfig =
-    if canRunHere then
-      pkgs.runCommand "config.toml" { nativeBuildInputs = [ cfg.package ]; } ''
-        bootstrapd check-config ${configFile}
-        ${lib.optionalString (cfg.images != { }) "bootstrapd check-config ${configWithImages}"}
-        cp ${configFile} $out
+  # `content`, once bootstrapd has found no mistake in `config`.
+  checked =
+    name: config: content:
+    if pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform then
+      pkgs.runCommand name { nativeBuildInputs = [ cfg.package ]; } ''
+        bootstrapd check-config ${config}
+        ln -s ${content} $out
       ''
     else
-      configFile;
+      content;
+  checkedConfig = checked "config.toml" configFile configFile;
+  checkedImages = checked "bootstrapd-images-checked" configWithImages declaredImages;
 
   # The service is another user than who wrote the files, and these are outside of its state folder.
   writableElsewhere = lib.filter (path: path != "" && !isInStore path && !lib.hasPrefix stateDir path) [
@@ -179,6 +181,7 @@ in
 
     environment.systemPackages = [ cfg.package ];
     environment.etc."bootstrapd/config.toml".source = checkedConfig; # what the CLI reads
+    environment.etc."bootstrapd/images".source = checkedImages; # what is declared, for a person to see
 
     systemd.tmpfiles.settings."10-bootstrapd" =
       let
@@ -205,14 +208,12 @@ in
         RemainAfterExit = true;
         User = "bootstrapd";
         Group = "bootstrapd";
-        ExecStart = utils.escapeSystemdExecArgs (
-          [
-            pkgs.runtimeShell
-            ./link-images.sh
-            imagesDir
-          ]
-          ++ lib.mapAttrsToList (name: image: "${name}=${image}") cfg.images
-        );
+        ExecStart = utils.escapeSystemdExecArgs [
+          pkgs.runtimeShell
+          ./link-images.sh
+          imagesDir
+          checkedImages
+        ];
         ReadWritePaths = [ "-${imagesDir}" ];
         PrivateNetwork = true;
         PrivateUsers = true;

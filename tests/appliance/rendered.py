@@ -29,7 +29,7 @@ def appliance(
     services: dict[str, Any], folder: Path = APPLIANCE, *, package: str = "/nix/store/bootstrapd"
 ) -> Any:
     """The module's values for these `services.bootstrapd` options."""
-    expression = 'given: removeAttrs (import ./tests/nix/appliance.nix given) [ "config" ]'
+    expression = 'given: removeAttrs (import ./tests/nix/appliance.nix given) [ "config" "images" ]'
     return evaluate(expression, folder=folder, package=package, services=services)
 
 

@@ -53,6 +53,7 @@ in
   user = { inherit (config.users.users.bootstrapd) group isSystemUser home; };
   groups = lib.attrNames config.users.groups;
   packages = map toString config.environment.systemPackages;
-  config = etc; # a derivation: build it, and bootstrapd has checked it
-  configPath = toString etc;
+  # Derivations: who builds them has had them checked by bootstrapd.
+  config = etc;
+  images = config.environment.etc."bootstrapd/images".source;
 }

@@ -181,11 +181,17 @@ let
       writeShellApplication =
         { name, text, runtimeInputs ? [ ], ... }:
         script name "#!/bin/sh\nset -o errexit -o nounset -o pipefail\nexport PATH=\"${lib.makeBinPath runtimeInputs}:$PATH\"\n${text}" // { inherit runtimeInputs; };
-      runCommand = name: env: command: build name (removeAttrs env [ "meta" "passthru" "nativeBuildInputs" "buildInputs" ]) "PATH=${lib.makeBinPath (env.nativeBuildInputs or [ ])}:$PATH\n${command}" { inherit env; buildCommand = command; };
+      runCommand = name: env: command: build name (removeAttrs env [ "meta" "passthru" "nativeBuildInputs" "buildInputs" ]) "set -e\nPATH=${lib.makeBinPath (env.nativeBuildInputs or [ ])}:$PATH\n${command}" { inherit env; buildCommand = command; };
       runCommandLocal = pkgs.runCommand;
       symlinkJoin = { name, paths, ... }: folder name (map toString paths);
       buildEnv = { name, paths, ... }: folder name (map toString paths);
-      linkFarm = name: entries: folder name (if lib.isList entries then map (entry: "${entry.name}=${entry.path}") entries else lib.mapAttrsToList (entry: path: "${entry}=${path}") entries) // { inherit entries; };
+      linkFarm =
+        name: entries:
+        let
+          paths = if lib.isList entries then lib.listToAttrs (map (entry: lib.nameValuePair entry.name entry.path) entries) else entries;
+          links = lib.mapAttrsToList (entry: path: "ln -s ${path} $out/${entry}\n") paths;
+        in
+        build name { } "mkdir -p $out\n${lib.concatStrings links}" { inherit entries; };
       concatText = name: files: folder name (map toString files);
       closureInfo = { rootPaths, ... }: folder "closure-info" (map toString rootPaths);
       makeWrapper = stub "make-wrapper" { };
