@@ -104,3 +104,12 @@ def test_one_that_could_not_be_served_ends_the_build(fields: dict[str, Any], wor
     with pytest.raises(NixError) as refused:
         declared(installer=image(**fields))
     assert words in str(refused.value)
+
+
+def test_shellcheck_has_nothing_to_say() -> None:
+    if shutil.which("shellcheck") is None:
+        pytest.skip("shellcheck is not installed")
+    ran = subprocess.run(
+        ("shellcheck", APPLIANCE / "link-images.sh"), capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stdout) == (0, "")
