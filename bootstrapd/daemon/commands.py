@@ -85,8 +85,8 @@ class Commands:
         if profile is not None and profile.is_darwin:
             raise RefusedError(
                 f'profile {profile.name} is for Macs (system = "darwin"), which cannot boot over the network: '
-                f"'bootstrapd hosts add --name {asked.host} --profile {profile.name}' declares one and says how "
-                "it is deployed",
+                f"'bootstrapd hosts add --name {asked.host} --profile {profile.name}' declares one, and says "
+                "how it is deployed",
                 "DARWIN",
             )
         if profile is not None and not profile.layout:
