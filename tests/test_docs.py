@@ -18,12 +18,13 @@ from bootstrapd.cli.lifecycle import diagram
 from bootstrapd.cli.manual import manual
 from bootstrapd.config import Config, parse_config, parse_hosts
 from bootstrapd.config.settings import NatsSettings
-from bootstrapd.config.tables import HostTable, ProfileTable
+from bootstrapd.config.tables import HostTable, NetworksTable, ProfileTable
 from bootstrapd.daemon import admit
 from bootstrapd.edge.api import ApiServer
 from bootstrapd.model import State
 from bootstrapd.policy import admission, lifecycle, routes
 from bootstrapd.policy.install import PHASES, Limits
+from bootstrapd.policy.network import network_of
 from bootstrapd.wire import command, envelope
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -32,9 +33,9 @@ ROUTE = re.compile(r"^\| `([A-Z]+ /[^`]*)`", re.MULTILINE)
 
 
 def toml_blocks() -> list[str]:
-    """The three files of docs/config.md: config.toml, host.toml, a profile."""
+    """The four files of docs/config.md: config.toml, host.toml, networks.toml, a profile."""
     blocks = TOML.findall((DOCS / "config.md").read_text())
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     return blocks
 
 
@@ -70,7 +71,7 @@ def documented(table: Any, known: set[str], prefix: str = "") -> Iterator[str]:
             yield path
 
 
-@pytest.mark.parametrize(("at", "kind"), list(enumerate([Config, HostTable, ProfileTable])))
+@pytest.mark.parametrize(("at", "kind"), list(enumerate([Config, HostTable, NetworksTable, ProfileTable])))
 def test_every_key_is_documented_and_no_other(at: int, kind: type) -> None:
     known = set(keys_of(kind))
     assert set(documented(tomllib.loads(toml_blocks()[at]), known)) == known
@@ -80,10 +81,12 @@ def test_the_documented_config_is_the_default_one() -> None:
     assert parse_config(toml_blocks()[0], "docs/config.md") == Config()
 
 
-def test_the_documented_host_and_profile_are_read() -> None:
-    _, host, profile = toml_blocks()
-    book = parse_hosts({"node-1/host.toml": host, "profiles/minimal.toml": profile}, "docs")
+def test_the_documented_hosts_folder_is_read() -> None:
+    _, host, networks, profile = toml_blocks()
+    files = {"node-1/host.toml": host, "networks.toml": networks, "profiles/minimal.toml": profile}
+    book = parse_hosts(files, "docs")
     assert book.hosts["node-1"].profile == "minimal"
+    assert network_of(book.hosts["node-1"], book.networks) == book.networks["boot"]
 
 
 def test_the_command_reference_is_what_the_commands_say() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,9 +44,11 @@ def check_config(site: Site, file: Path | None) -> None:
     if mistakes:
         raise ConfigError(*mistakes)
     from bootstrapd.edge import programs
+    from bootstrapd.policy.network import notes
 
     found = programs.find([Path(nbp) for nbp in site.config.nbp.dirs])
-    for sentence in (*missing_images(book, store.images), *missing_programs(book, found), *macs(book)):
+    said = missing_images(book, store.images), missing_programs(book, found), macs(book), notes(book)
+    for sentence in chain.from_iterable(said):
         out.note(f"note: {sentence}")
     out.say(f"ok: {len(book.hosts)} hosts, {len(book.profiles)} profiles, {len(store.images)} images")
 

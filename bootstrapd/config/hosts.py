@@ -17,6 +17,7 @@ from msgspec.structs import asdict
 from bootstrapd import shipped
 from bootstrapd.config import kinds
 from bootstrapd.config.check import Report, read, toml, unknown
+from bootstrapd.config.networks import FILE, Networks, parse_networks, taken_addresses
 from bootstrapd.config.tables import GpuTable, HostTable, ProfileTable, RequiresTable
 from bootstrapd.errors import ConfigError
 from bootstrapd.model import (
@@ -45,11 +46,12 @@ _IDENTITIES: Final = {
     "serial": "the maker's serial number and not a placeholder",
 }
 
-Read = tuple[Host | Profile | None, tuple[str, ...]]  # what a file says, and what is wrong with it
+Read = tuple[Host | Profile | Networks | None, tuple[str, ...]]  # what a file says, and what is wrong with it
 
 
 def parse_hosts(files: Mapping[str, str], folder: str = "hosts") -> HostBook:
-    """The whole folder checked, given as path below it -> text; paths that name no host or profile are ignored.
+    """The whole folder checked, given as path below it -> text; other paths than those of hosts, profiles and
+    networks.toml are ignored.
 
     `folder` stands before each path in messages and in `source`. ConfigError carries every mistake of every
     file.
@@ -62,9 +64,11 @@ def parse_hosts(files: Mapping[str, str], folder: str = "hosts") -> HostBook:
     profiles = {**_shipped_profiles(), **own_profiles}
     mistakes += _unknown_profiles(hosts.values(), profiles)
     mistakes += _claimed_twice(hosts.values())
+    drawn = next((value for value in values if isinstance(value, Networks)), Networks())
+    mistakes += taken_addresses(hosts.values(), drawn)
     if mistakes:
         raise ConfigError(*mistakes)
-    return HostBook(hosts=hosts, profiles=profiles)
+    return HostBook(hosts=hosts, profiles=profiles, networks=drawn.networks, switches=drawn.switches)
 
 
 def check_host_name(name: str) -> None:
@@ -88,6 +92,8 @@ def _read_file(folder: str, path: str, text: str) -> Read:
     match path.split("/"):
         case ["profiles", file] if file.endswith(".toml"):
             return _profile(file.removesuffix(".toml"), text, source, report), tuple(mistakes)
+        case [file] if file == FILE:
+            return parse_networks(text, source, report), tuple(mistakes)
         case [name, "host.toml"]:
             return _host(name, text, source, report), tuple(mistakes)
     return None, ()

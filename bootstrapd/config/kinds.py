@@ -21,7 +21,7 @@ def _like(pattern: str, words: str) -> Meta:
 _LINE: Final = r"[^\x00-\x1f\x7f-\x9f]"
 NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _SIZE: Final = r"[0-9]{1,9}(\.[0-9]{1,3})?[KMGTP]?"
-_OCTET: Final = r"(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
+_OCTET: Final = r"(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"  # no leading zero: octal to some
 _PUBLIC_KEY: Final = r"(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2}"
 
 Text = Annotated[str, _like(rf"{_LINE}{{0,256}}", "one line of text")]
@@ -76,11 +76,18 @@ Address = Annotated[
         'an IPv4 address with its prefix such as "10.1.0.11/24"',
     ),
 ]
+Subnet = Annotated[
+    str,
+    _like(rf"({_OCTET}\.){{3}}{_OCTET}/(3[0-2]|[12]?[0-9])", 'an IPv4 network such as "10.1.0.0/24"'),
+]
+Ip = Annotated[str, _like(rf"({_OCTET}\.){{3}}{_OCTET}", 'an IPv4 address such as "10.1.0.1"')]
+OptionalIp = Annotated[str, _like(rf"(({_OCTET}\.){{3}}{_OCTET})?", 'an IPv4 address such as "10.1.0.1"')]
 Size = Annotated[str, _like(_SIZE, 'a size such as "64G" or "1.5T"')]
 SizeBound = Annotated[str, _like(rf"((>=|<=|=)?{_SIZE})?", 'a size such as ">=900G", "<=2T" or "1T"')]
 PciId = Annotated[str, _like("[0-9a-f]{4}:[0-9a-f]{4}", 'a PCI id such as "10de:20b5"')]
 LinkSpeed = Annotated[str, _like("[0-9]{1,6}[MG]", 'a speed such as "10G"')]
 
+Vlan = Annotated[int, Meta(ge=1, le=4094, description="a VLAN from 1 to 4094")]
 Port = Annotated[int, Meta(ge=1, le=65535, description="a port number from 1 to 65535")]
 Count = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from 1 to 1000000")]
 Threads = Annotated[int, Meta(ge=0, le=65536, description="a number of threads")]

@@ -1,4 +1,4 @@
-"""host.toml and profiles/<name>.toml as a person writes them (DESIGN.md, "What a person writes").
+"""host.toml, profiles/<name>.toml and networks.toml as a person writes them (DESIGN.md).
 
 Field names are the keys. What the rest of the house reads are the model's `Host` and `Profile`, which
 `config/hosts.py` makes of these.
@@ -16,15 +16,19 @@ from bootstrapd.config.kinds import (
     Capability,
     EspLabel,
     FlakeRef,
+    Ip,
     KernelParam,
     LinkSpeed,
     Name,
+    OptionalIp,
     OptionalName,
     PciId,
     Size,
     SizeBound,
+    Subnet,
     Text,
     Threads,
+    Vlan,
     Windowsize,
 )
 from bootstrapd.model import Mac
@@ -113,3 +117,25 @@ class ProfileTable(Table, frozen=True, kw_only=True):
     esp_label: EspLabel = "ESP"
     kernel_params: tuple[KernelParam, ...] = ()
     requires: RequiresTable = RequiresTable()
+
+
+class SubnetTable(Table, frozen=True, kw_only=True):
+    subnet: Subnet = ""
+    vlan: Vlan = 0
+    gateway: OptionalIp = ""
+    dns: tuple[Ip, ...] = ()
+    appliance: OptionalIp = ""
+    description: Text = ""
+
+
+class SwitchTable(Table, frozen=True, kw_only=True):
+    networks: tuple[Name, ...] = ()
+    uplink: OptionalName = ""
+    description: Text = ""
+
+
+class NetworksTable(Table, frozen=True, kw_only=True):
+    """networks.toml."""
+
+    network: dict[Name, SubnetTable] = {}
+    switch: dict[Name, SwitchTable] = {}

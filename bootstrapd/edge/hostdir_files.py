@@ -1,4 +1,4 @@
-"""Reading the hosts folder within bounds: `<name>/host.toml` and `profiles/<name>.toml`, whatever lies there.
+"""Reading the hosts folder within bounds: hosts, profiles and `networks.toml`, whatever lies there.
 
 Symbolic links are followed (a NixOS hosts folder is made of them); hidden files are an editor's business.
 """
@@ -80,6 +80,8 @@ def _candidates(folder: str) -> Iterator[str]:
         for entry in entries:
             if entry.name == "profiles":
                 yield from _profiles(entry.path)
+            elif entry.name == "networks.toml":
+                yield entry.name
             elif not entry.name.startswith(".") and not entry.is_file(follow_symlinks=False):
                 yield f"{entry.name}/host.toml"
 

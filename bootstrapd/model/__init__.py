@@ -25,11 +25,13 @@ from bootstrapd.model.fleet import (
     Host,
     HostBook,
     Image,
+    Network,
     Profile,
     Program,
     RequiredDisk,
     RequiredGpu,
     Requires,
+    Switch,
 )
 from bootstrapd.model.hardware import ChosenDisk, Disk, Gpu, Hardware, Nic, Pin, Registration, Report
 from bootstrapd.model.identity import Mac, clean_serial, clean_uuid, swapped_uuid
@@ -125,6 +127,7 @@ __all__ = [
     "LocalDisk",
     "Mac",
     "Merged",
+    "Network",
     "Nic",
     "NicSeen",
     "Nothing",
@@ -150,6 +153,7 @@ __all__ = [
     "Silence",
     "Stage",
     "State",
+    "Switch",
     "TextReply",
     "TimedOut",
     "TokenIssued",

@@ -91,11 +91,34 @@ class Profile(Struct, frozen=True, kw_only=True):
         return self.images.get(cpu, self.images.get("", ""))
 
 
+class Network(Struct, frozen=True, kw_only=True):
+    """A subnet of the fleet: `[network.<name>]` in networks.toml. Addresses are text, "" = none."""
+
+    name: str
+    subnet: str  # "10.1.0.0/24"
+    vlan: int = 0  # 0 = untagged
+    gateway: str = ""
+    dns: tuple[str, ...] = ()
+    appliance: str = ""  # bootstrapd's own address there
+    description: str = ""
+
+
+class Switch(Struct, frozen=True, kw_only=True):
+    """`[switch.<name>]` in networks.toml: which networks it carries, and the switch above it."""
+
+    name: str
+    networks: tuple[str, ...] = ()
+    uplink: str = ""
+    description: str = ""
+
+
 class HostBook(Struct, frozen=True, kw_only=True):
     """The whole hosts folder as one checked value."""
 
     hosts: dict[str, Host] = {}
     profiles: dict[str, Profile] = {}
+    networks: dict[str, Network] = {}
+    switches: dict[str, Switch] = {}
 
 
 class Image(Struct, frozen=True, kw_only=True):
