@@ -188,6 +188,7 @@ def test_nesting_without_end_is_a_mistake_and_no_crash() -> None:
         ("[dhcp]\nport = 1979-05-27", "c.toml: dhcp.port: expected a port number"),
         ('[paths]\nstate = "var/lib"', "c.toml: paths.state: expected an absolute path"),
         ('[nbp]\ndirs = "/x"', 'c.toml: nbp.dirs: expected a list, found "/x"'),
+        ("[http]\nports = [0]", "c.toml: http.ports[0]: expected a port number from 1 to 65535, found 0"),
         ('interfaces = ["eth0\\n"]', "c.toml: interfaces[0]: expected the name of an interface"),
         ('interfaces = [".."]', "c.toml: interfaces[0]: expected the name of an interface"),
         ('interfaces = ["sixteenletters00"]', "c.toml: interfaces[0]: expected the name of an interface"),

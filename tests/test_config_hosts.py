@@ -272,8 +272,13 @@ def test_one_mistake_in_a_profile(line: str, expected: str) -> None:
     ],
 )
 def test_one_mistake_in_an_image(image: str, expected: str) -> None:
-    found = mistakes({"profiles/p.toml": f"image = {image}"})
-    assert found[0].startswith(f"hosts/profiles/p.toml: {expected}")
+    (mistake,) = mistakes({"profiles/p.toml": f"image = {image}"})
+    assert mistake.startswith(f"hosts/profiles/p.toml: {expected}")
+
+
+def test_a_broken_profile_is_there_all_the_same() -> None:
+    (mistake,) = mistakes({"profiles/p.toml": 'image = "x', "a/host.toml": host(profile="p")})
+    assert mistake.startswith("hosts/profiles/p.toml: is not TOML")
 
 
 @pytest.mark.parametrize(

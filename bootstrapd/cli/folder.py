@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 def read_book(site: Site) -> HostBook:
     """The folder as it is; ConfigError with every mistake in it."""
     from bootstrapd.config import parse_hosts
-    from bootstrapd.edge.hostdir_files import read
+    from bootstrapd.edge.hostdir_files import read_as
 
     folder = site.config.paths.hosts_folder
-    return parse_hosts(read(folder), str(folder))
+    return read_as(folder, lambda files: parse_hosts(files, str(folder)))
 
 
 def profile(site: Site, name: str) -> Profile:

@@ -81,7 +81,8 @@ def _salvage(kind: object, value: object, key: str, report: Report) -> object:
     if origin is tuple and isinstance(value, list):
         item_kind = get_args(kind)[0]
         items = [_salvage(item_kind, item, f"{key}[{at}]", report) for at, item in enumerate(value)]
-        return tuple(item for item in items if item is not _OMIT)
+        kept = tuple(item for item in items if item is not _OMIT)
+        return kept if kept or not value else _OMIT  # not an empty list, which nobody wrote
     if origin is dict and isinstance(value, dict):
         return _salvage_dict(kind, value, key, report)
     return _salvage_leaf(kind, value, key, report)

@@ -8,7 +8,7 @@ that the folder does not define.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -62,7 +62,8 @@ def parse_hosts(files: Mapping[str, str], folder: str = "hosts") -> HostBook:
     hosts = {value.name: value for value in values if isinstance(value, Host)}
     own_profiles = {value.name: value for value in values if isinstance(value, Profile)}
     profiles = {**_shipped_profiles(), **own_profiles}
-    mistakes += _unknown_profiles(hosts.values(), profiles)
+    written = (path[len("profiles/") : -len(".toml")] for path in files if path.startswith("profiles/"))
+    mistakes += _unknown_profiles(hosts.values(), {*profiles, *written})
     mistakes += _claimed_twice(hosts.values())
     drawn = next((value for value in values if isinstance(value, Networks)), Networks())
     mistakes += taken_addresses(hosts.values(), drawn)
@@ -143,7 +144,11 @@ def _profile(name: str, text: str, source: str, report: Report) -> Profile | Non
     profile = read(ProfileTable, table, report)
     return Profile(
         name=name,
-        images=_no_images(profile, report) if profile.system == "darwin" else _images(profile.image, report),
+        images=(
+            _no_images(profile, report)
+            if profile.system == "darwin"
+            else _images(profile.image, table.get("image", ""), report)
+        ),
         system=profile.system,
         layout=profile.layout,
         flake=profile.flake,
@@ -157,9 +162,10 @@ def _profile(name: str, text: str, source: str, report: Report) -> Profile | Non
     )
 
 
-def _images(image: str | dict[str, str], report: Report) -> dict[str, str]:
+def _images(image: str | dict[str, str], written: object, report: Report) -> dict[str, str]:
     images = image if isinstance(image, dict) else {"": image}
-    if not any(images.values()):
+    is_wrong = any(written.values()) if isinstance(written, dict) else written != ""  # said already
+    if not any(images.values()) and not is_wrong:
         report("image", "expected the name of an image, or a table of one a CPU, found nothing")
     for cpu, name in images.items():
         if cpu and cpu not in _CPUS:
@@ -198,10 +204,11 @@ def _required_gpu(table: GpuTable) -> RequiredGpu:
     )
 
 
-def _unknown_profiles(hosts: Iterable[Host], profiles: Mapping[str, Profile]) -> Iterator[str]:
+def _unknown_profiles(hosts: Iterable[Host], names: Collection[str]) -> Iterator[str]:
+    """`names` are there; a file that says nothing right is one, too: what is wrong with it is said once."""
     for host in hosts:
-        if host.profile and host.profile not in profiles:
-            yield f"{host.source}: profile: {unknown('profile', host.profile, profiles)}"
+        if host.profile and host.profile not in names:
+            yield f"{host.source}: profile: {unknown('profile', host.profile, names)}"
 
 
 def _claimed_twice(hosts: Iterable[Host]) -> Iterator[str]:

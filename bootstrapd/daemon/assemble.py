@@ -7,7 +7,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -110,7 +110,8 @@ class Offline:
     def __init__(self, config: Config) -> None:
         store = ImageStore(config.paths.images_folder)
         store.load()
-        book = parse_hosts(hostdir.read(config.paths.hosts_folder), folder=str(config.paths.hosts_folder))
+        hosts = config.paths.hosts_folder
+        book = hostdir.read_as(hosts, partial(parse_hosts, folder=str(hosts)))
         core = Appliance(setup(config, book, store, config.http.ports[0]), chance(), Counter(), _nobody)
         if config.paths.journal_file.exists():
             replay(Journal(config.paths.journal_file), core)

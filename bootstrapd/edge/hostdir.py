@@ -17,11 +17,11 @@ from typing import Final
 import structlog
 
 from bootstrapd.edge.hostdir_edit import add_host, add_mac, adding_host, declaration, remove_host
-from bootstrapd.edge.hostdir_files import Files, Marks, marks, read
+from bootstrapd.edge.hostdir_files import Files, Marks, marks, read, read_as
 from bootstrapd.errors import ConfigError
 from bootstrapd.model import HostBook
 
-__all__ = ["HostDir", "add_host", "add_mac", "adding_host", "declaration", "read", "remove_host"]
+__all__ = ["HostDir", "add_host", "add_mac", "adding_host", "declaration", "read", "read_as", "remove_host"]
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +55,7 @@ class HostDir:
         self._problems: list[str] = []
         self._watching: asyncio.Task[None] | None = None
         self._checking = asyncio.Lock()
-        self.book = parse(read(folder))
+        self.book = read_as(folder, parse)
 
     async def start(self) -> None:
         self._watching = asyncio.get_running_loop().create_task(self._watch())
@@ -86,7 +86,7 @@ class HostDir:
             raise ConfigError(
                 f"{self._folder}: the hosts folder is not there any more; put it back, or make it anew"
             )
-        return self._parse(read(self._folder))
+        return read_as(self._folder, self._parse)
 
     def _tell_problems(self, problems: list[str]) -> None:
         if problems != self._problems:

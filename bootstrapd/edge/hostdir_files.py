@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 from bootstrapd.edge.regular import read_regular
 from bootstrapd.errors import ConfigError
+from bootstrapd.model import HostBook
 
 FILE_MAX_BYTES: Final = 256 * 1024
 FILES_MAX: Final = 10_000
@@ -29,28 +30,51 @@ def read(folder: Path) -> Files:
 
     ConfigError names every file that cannot be read, is too large or is no text.
     """
+    files, unread = _texts(folder)
+    if unread:
+        raise ConfigError(*unread.values())
+    return files
+
+
+def read_as(folder: Path, parse: Callable[[Files], HostBook]) -> HostBook:
+    """What `parse` makes of the folder; ConfigError with every mistake, in files that can be read and others.
+
+    Who cannot be read stands in as an empty file: a host of such a profile does not have an unknown one. What
+    `parse` says of the stand-in is not passed on.
+    """
+    files, unread = _texts(folder)
+    try:
+        book = parse({**files, **dict.fromkeys(unread, "")})
+    except ConfigError as error:
+        said = [mistake for mistake in error.mistakes if not any(f"/{path}: " in mistake for path in unread)]
+        raise ConfigError(*unread.values(), *said) from None
+    if unread:
+        raise ConfigError(*unread.values())
+    return book
+
+
+def _texts(folder: Path) -> tuple[Files, dict[str, str]]:
+    """The files that can be read, and of the others what is wrong, by their paths."""
     found = marks(folder)
     unreadable = found.pop("", None)
     if unreadable == _NOT_THERE:
-        return {}
+        return {}, {}
     if unreadable:
         raise ConfigError(f"{folder}: the hosts folder cannot be read: {os.strerror(unreadable[0])}")
     if len(found) > FILES_MAX:
         raise ConfigError(f"{folder}: expected at most {FILES_MAX} hosts and profiles, found {len(found)}")
-    files, mistakes = {}, []
+    files, unread = {}, {}
     for path in sorted(found):
         if (shown := _shown(path)) != path:
-            mistakes.append(f"{folder}/{shown}: the name is not UTF-8 text; rename it, or take it away")
+            unread[shown] = f"{folder}/{shown}: the name is not UTF-8 text; rename it, or take it away"
             continue
         try:
             files[path] = text_of(f"{folder}/{path}")
         except OSError as error:
-            mistakes.append(f"{folder}/{path}: cannot be read: {error.strerror}")
+            unread[path] = f"{folder}/{path}: cannot be read: {error.strerror}"
         except ValueError as error:
-            mistakes.append(f"{folder}/{path}: {error}")
-    if mistakes:
-        raise ConfigError(*mistakes)
-    return files
+            unread[path] = f"{folder}/{path}: {error}"
+    return files, unread
 
 
 def marks(folder: Path) -> Marks:

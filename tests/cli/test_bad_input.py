@@ -90,6 +90,13 @@ SLIPS = [
         {"hosts/a/host.toml": "[", "hosts/b/host.toml": 'profile = "x"'},
     ),
     Slip(
+        "mistakes beside a file that is no text",
+        "check-config",
+        2,
+        ("{state}/hosts/a/host.toml: is not UTF-8 text", "{state}/hosts/b/host.toml: profile: unknown"),
+        {"hosts/a/host.toml": "\udcff", "hosts/b/host.toml": 'profile = "x"'},
+    ),
+    Slip(
         "wrong type in a host",
         "hosts list",
         2,

@@ -11,7 +11,7 @@ from hosts_folder import OTHER, host_text, put
 from bootstrapd.config import parse_hosts
 from bootstrapd.edge import hostdir as module
 from bootstrapd.edge import hostdir_files
-from bootstrapd.edge.hostdir import HostDir, read, remove_host
+from bootstrapd.edge.hostdir import HostDir, read, read_as, remove_host
 from bootstrapd.errors import ConfigError
 from bootstrapd.model import HostBook
 
@@ -103,6 +103,20 @@ def test_the_number_of_files_is_bounded(folder: Path, monkeypatch: pytest.Monkey
     put(folder, "w2/host.toml", host_text(OTHER))
     with pytest.raises(ConfigError, match="expected at most 1 hosts and profiles, found 2"):
         read(folder)
+
+
+def test_a_file_that_cannot_be_read_hides_no_mistake_and_makes_none_up(folder: Path) -> None:
+    put(folder, "w2/host.toml", host_text(OTHER).replace("minimal", "p"))
+    put(folder, "w3/host.toml", "profle = 1")
+    put(folder, "profiles/p.toml", "")
+    (folder / "profiles" / "p.toml").write_bytes(b"\xfc")
+    with pytest.raises(ConfigError) as caught:
+        read_as(folder, parse_hosts)
+    assert caught.value.mistakes == (
+        f"{folder}/profiles/p.toml: is not UTF-8 text (byte 0); save it as UTF-8",
+        'hosts/w3/host.toml: profle: unknown key "profle"; did you mean "profile"?',
+        "hosts/w3/host.toml: profile: expected the name of a profile, found nothing",
+    )
 
 
 def test_a_start_with_mistakes_tells_them_all(folder: Path) -> None:
