@@ -82,7 +82,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except BootstrapdError as error:
         return _fail(error.exit_code, *str(error).splitlines())
     except OSError as error:
-        return _fail(3, f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        return _fail(3, ": ".join(filter(None, (error.filename, error.strerror))) or str(error))
     except Exception as error:  # noqa: BLE001 - a bug: said in one line, kept for us
         return _bug(error)
     return code
@@ -115,6 +115,8 @@ def _usage(error: click.ClickException) -> int:
         return 2
     lines = [error.format_message()]
     if ctx is not None:
+        if isinstance(error, click.NoSuchOption) and isinstance(ctx.command, click.Group):
+            lines.append(f"options stand behind the command: {ctx.command_path} COMMAND {error.option_name}")
         lines.append(f"try: {ctx.command_path} --help")
     return _fail(2, *lines)
 

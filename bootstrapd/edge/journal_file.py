@@ -89,8 +89,15 @@ def lock(path: Path) -> int:
         pid = os.read(holder, 32).decode("ascii", "replace").strip()
         os.close(holder)
         raise EdgeError(f"journal {path} is in use by process {pid or '?'}; stop that one first") from None
-    os.ftruncate(holder, 0)
-    os.write(holder, f"{os.getpid()}\n".encode())
+    try:
+        os.ftruncate(holder, 0)
+        os.write(holder, f"{os.getpid()}\n".encode())
+    except OSError as error:
+        os.close(holder)
+        raise EdgeError(
+            f"journal {path}: {file} cannot be written: {error.strerror}; make room there, or name another "
+            "folder with --state"
+        ) from None
     return holder
 
 

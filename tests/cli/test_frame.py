@@ -133,6 +133,7 @@ def test_a_bug_on_a_full_disk_is_shown_instead(run: Run, monkeypatch: pytest.Mon
         (("hosts", "ad"), "No such command 'ad'"),
         (("hosts", "add", "52:54:00:aa:bb:01"), "Missing option '--name'"),
         (("hosts", "list", "--jsn"), "No such option"),
+        (("--state", "/x", "hosts", "list"), "options stand behind the command: bootstrapd COMMAND --state"),
         (("explain",), "Missing argument 'MAC'"),
         (("explain", "525400aabb01", "--door", "window"), "'window' is not one of"),
         (("serve", "--http-port", "99999"), "99999 is not in the range"),
@@ -166,7 +167,7 @@ def test_a_full_disk_under_stdout_is_an_environment_error(state: Path) -> None:
         child = process("-m", "bootstrapd.cli", "profiles", "list", state=state, stdout=full.fileno())
         _, err = child.communicate(timeout=DEADLINE_S)
     assert child.returncode == 3
-    assert err.splitlines()[0] == "bootstrapd: [Errno 28] No space left on device"
+    assert err.splitlines()[0] == "bootstrapd: No space left on device"
     assert "Traceback" not in err
 
 

@@ -333,6 +333,23 @@ def test_a_really_full_disk(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == "2000"
 
 
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system")
+def test_a_disk_that_is_full_at_the_start(tmp_path: Path) -> None:
+    """Whatever could still be made: one sentence that names the file."""
+    fill_and_start = (
+        'mount -t tmpfs -o size=64k none "$1" && cat /dev/zero >"$1/ballast" 2>/dev/null; '
+        'exec "$2" -m bootstrapd.cli serve --interface lo --state "$1/state"'
+    )
+    argv = ["unshare", "--mount", "--net", "sh", "-c", f"ip link set lo up; {fill_and_start}", "sh"]
+    done = subprocess.run([*argv, str(tmp_path), sys.executable], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 3
+    (sentence,) = [line for line in done.stderr.splitlines() if line.startswith("bootstrapd: ")]
+    assert f"{tmp_path}/state/" in sentence
+    assert "No space left on device; make room there" in sentence
+    assert "Traceback" not in done.stderr
+
+
 def exists(path: Path) -> bool:
     return path.exists()
 
