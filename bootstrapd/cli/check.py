@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 def check_config(site: Site, file: Path | None) -> None:
     """Check the settings, the hosts folder and the images, and say every mistake at once.
 
-    An image that a profile names, or a boot program that a host names, and that is not there yet is a
-    note, not a mistake. FILE stands in for --config.
+    An image or a layout that a profile names, or a boot program that a host names, and that is not there
+    yet is a note, not a mistake. FILE stands in for --config.
 
     \b
     bootstrapd check-config /etc/bootstrapd/config.toml
@@ -47,7 +47,13 @@ def check_config(site: Site, file: Path | None) -> None:
     from bootstrapd.policy.network import notes
 
     found = programs.find([Path(nbp) for nbp in site.config.nbp.dirs])
-    said = missing_images(book, store.images), missing_programs(book, found), macs(book), notes(book)
+    said = (
+        missing_images(book, store.images),
+        missing_layouts(book, site.config.paths.hosts_folder),
+        missing_programs(book, found),
+        macs(book),
+        notes(book),
+    )
     for sentence in chain.from_iterable(said):
         out.note(f"note: {sentence}")
     out.say(f"ok: {len(book.hosts)} hosts, {len(book.profiles)} profiles, {len(store.images)} images")
@@ -72,6 +78,27 @@ def macs(book: HostBook) -> Iterator[str]:
     for _, host in sorted(book.hosts.items()):
         if book.profiles[host.profile].is_darwin:
             yield f"{host.source}: {darwin.reason(host)}"
+
+
+def missing_layouts(book: HostBook, folder: Path) -> Iterator[str]:
+    """A sentence for each layout that a profile with hosts names and that is neither in the folder nor shipped.
+
+    A profile with a flake of its own has its layouts there.
+    """
+    from bootstrapd import shipped
+
+    for name in sorted({host.profile for host in book.hosts.values()}):
+        profile = book.profiles[name]
+        file = Path("layouts") / f"{profile.layout}.nix"
+        if (
+            profile.layout
+            and not profile.flake
+            and not any((at / file).exists() for at in (folder, shipped.hosts()))
+        ):
+            yield (
+                f"{profile.source}: layout: there is no {folder / file}; write it, or name a shipped one: "
+                f"{', '.join(sorted(path.stem for path in (shipped.hosts() / 'layouts').glob('*.nix')))}"
+            )
 
 
 def missing_programs(book: HostBook, programs: Mapping[str, Program]) -> Iterator[str]:

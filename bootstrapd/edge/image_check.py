@@ -76,6 +76,7 @@ def judge(source: Source) -> str:
             sizes[path.name] = path.stat().st_size
         except OSError as error:
             mistakes.append(f"{path} cannot be read: {error.strerror}")
+            continue
         if not path.is_file():
             mistakes.append(f"{path} is not a file")
     if mistakes:

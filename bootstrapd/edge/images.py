@@ -111,7 +111,9 @@ class ImageStore:
         folder = self.folder / name
         if not NAME.fullmatch(name) or not folder.is_dir():
             known = ", ".join(sorted(path.name for path in self.folder.glob("*/") if NAME.fullmatch(path.name)))
-            raise ConfigError(f"there is no image {name!r} in {self.folder}; there are: {known or 'none'}")
+            raise RefusedError(
+                f"there is no image {name!r} in {self.folder}; there are: {known or 'none'}", "NO_IMAGE"
+            )
         return folder
 
     def _swap_in(self, made: Path, target: Path) -> None:

@@ -111,13 +111,13 @@ def test_a_broken_hosts_folder_does_not_hide_images(run: Run, source: Path, stat
         ("add small /nowhere", 2, "/nowhere is not a folder"),
         ("add small {source}/vmlinuz", 2, "is a file"),
         ("add Bad/Name {source} --kernel vmlinuz", 2, "'Bad/Name' cannot name an image"),
-        ("add small {source} --kernel nope", 2, "{source}/nope cannot be read"),
+        ("add small {source} --kernel nope", 2, "{source}/nope cannot be read: No such file or directory\n"),
         ("add small {source} --kernel initrd.img", 2, "is no kernel we know"),
         ("add small {source} --kernel vmlinuz --arch aarch64", 2, "arch: aarch64 was given"),
         ("add small {source} --initrd initrd.img", 2, "give --kernel too"),
-        ("verify nope", 2, "there is no image 'nope'"),
-        ("remove nope", 2, "there is no image 'nope'"),
-        ("remove ../hosts", 2, "there is no image '../hosts'"),
+        ("verify nope", 1, "there is no image 'nope'"),
+        ("remove nope", 1, "there is no image 'nope'"),
+        ("remove ../hosts", 1, "there is no image '../hosts'"),
     ],
 )
 def test_slips(run: Run, source: Path, state: Path, args: str, code: int, words: str) -> None:
@@ -125,6 +125,7 @@ def test_slips(run: Run, source: Path, state: Path, args: str, code: int, words:
     assert said.code == code
     assert words.replace("{source}", str(source)) in said.err
     assert all(line.startswith("bootstrapd: ") for line in said.err.splitlines())
+    assert len(said.err.splitlines()) == 1 + ("--help" in said.err), "a mistake is said once"
     assert (state / "hosts").exists()
     assert not (state / "images/small").exists()
 
@@ -149,6 +150,30 @@ def test_check_config_says_which_image_is_missing(run: Run) -> None:
     assert (said.code, said.out) == (0, "ok: 1 hosts, 2 profiles, 0 images\n")
     assert "note: " in said.err
     assert "small.toml: image: there is no image 'small'; bootstrapd images add small DIR" in said.err
+
+
+@pytest.mark.parametrize(
+    ("lines", "own", "is_noted"),
+    [
+        ('layout = "nope"', "", True),
+        ('layout = "nope"', "nope", False),
+        ('layout = "nope"\nflake = "github:me/fleet"', "", False),
+        ('layout = "single-disk"', "", False),
+    ],
+)
+def test_check_config_says_which_layout_is_missing(
+    run: Run, state: Path, lines: str, own: str, *, is_noted: bool
+) -> None:
+    (state / "hosts/profiles/disk.toml").write_text(f'image = "small"\n{lines}\n')
+    if own:
+        (state / "hosts/layouts").mkdir()
+        (state / f"hosts/layouts/{own}.nix").write_text("{ }")
+    assert run("hosts", "add", MAC, "--name", "node-1", "--profile", "disk").code == 0
+    said = run("check-config")
+    assert said.code == 0
+    words = f"disk.toml: layout: there is no {state}/hosts/layouts/nope.nix; write it, or name a shipped one"
+    assert (words in said.err) is is_noted
+    assert ("layout: there is no" in said.err) is is_noted
 
 
 def test_check_config_of_nothing_is_fine(run: Run) -> None:

@@ -380,7 +380,7 @@ def test_remove(store: ImageStore, tmp_path: Path) -> None:
 def test_what_is_not_there_is_named_with_what_is(name: str, store: ImageStore, tmp_path: Path) -> None:
     store.add("nixos", nixpkgs(tmp_path / "result"))
     for verb in (store.verify, store.remove):
-        with pytest.raises(ConfigError, match="there are: nixos"):
+        with pytest.raises(RefusedError, match="there are: nixos"):
             verb(name)
     assert (tmp_path / "result").is_dir()
 
