@@ -113,7 +113,7 @@ def retry(site: Site, name: str, *, as_json: bool) -> None:
         out.as_json(host)
         return
     out.say(f"{name} is tried again")
-    out.say(f"now: {host.why or host_words.STANDING[host.state]}")
+    out.say(f"now: {host.why or host_words.standing(host)}")
 
 
 def consent(site: Site, daemon: ApiClient | None, host: Host, *, no_arm: bool) -> str:

@@ -25,6 +25,10 @@ STANDING: Final[dict[str | None, str]] = {
     "failed": "its install failed",
     "ready": "its machine runs from its own disk",
 }
+NOBODYS: Final = (
+    "nothing identifies its machine: `bootstrapd machines adopt MAC --host {host.name}` says which it is, "
+    "or write its MAC into [match] of {host.source}"
+)
 # What a person can do, where `why` itself does not say it.
 _NEXT: Final[dict[str | None, str]] = {
     "rejected": "change the machine, or what its files ask for; it is judged again when it next registers",
@@ -41,13 +45,19 @@ def why(host: HostView) -> Iterator[str]:
         yield f"{host.name}: its machine is not what its files ask for, for {len(host.rejected)} reasons:"
         yield from (f"  - {reason}" for reason in host.rejected)
     else:
-        yield f"{host.name}: {host.why or STANDING[host.state]}"
+        yield f"{host.name}: {host.why or standing(host)}"
     if host.failure is not None and host.state == "failed":
         yield from _after_failure(host, host.failure)
     elif host.state == "installing" and host.progress is not None:
         yield f"now: {progress(host)}"
     if host.state in _NEXT:
         yield f"next: {_NEXT[host.state].format(name=host.name)}"
+
+
+def standing(host: HostView) -> str:
+    """What its state means, where the daemon has nothing to add."""
+    is_nobodys = host.state is None and not (host.macs or host.uuid or host.serial)
+    return NOBODYS.format(host=host) if is_nobodys else STANDING[host.state]
 
 
 def _after_failure(host: HostView, failure: FailedView) -> Iterator[str]:

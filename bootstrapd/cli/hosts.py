@@ -175,7 +175,7 @@ def why(site: Site, name: str, *, as_json: bool) -> None:
     if host is None:
         raise folder.unknown(name)
     if as_json:
-        said = host.why or host_words.STANDING[host.state]
+        said = host.why or host_words.standing(host)
         out.as_json({"host": name, "state": host.state, "why": said, "failure": host.failure})
         return
     for line in host_words.why(host):

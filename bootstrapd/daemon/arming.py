@@ -37,7 +37,7 @@ class Arming:
         if not profile.layout:
             raise RefusedError(
                 f"profile {profile.name} names no layout: nothing would be installed on {name}. "
-                f"Give {profile.source} a layout",
+                f"Name one in profiles/{profile.name}.toml of the hosts folder (now read: {profile.source})",
                 "NO_LAYOUT",
             )
         if by == BY_ENROLLING and profile.install == "approve":

@@ -8,10 +8,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from bootstrapd.cli import host_words
 from bootstrapd.cli.host_words import STANDING
 from bootstrapd.edge import folders, hostdir_edit
 from bootstrapd.model import State
+from bootstrapd.model.view import HostView
 
 from .conftest import DEADLINE_S, MAC, FakeCore, Run, process
 
@@ -88,6 +91,15 @@ def test_show_and_why(run: Run, daemon: FakeCore) -> None:
     assert run("hosts", "why", "node-1").out == "node-1: its image has no init= of this build\n"
     daemon.known.clear()
     assert "nothing that it claims has asked to boot" in run("hosts", "why", "node-1").out
+
+
+def test_a_host_that_nothing_identifies_says_so_and_not_to_power_it_on() -> None:
+    host = HostView(name="node-1", profile="minimal", source="/hosts/node-1/host.toml")
+    (said,) = host_words.why(host)
+    assert "nothing identifies its machine: `bootstrapd machines adopt MAC --host node-1`" in said
+    assert "[match] of /hosts/node-1/host.toml" in said
+    (said,) = host_words.why(replace(host, uuid="4c4c4544-0042-3510-8052-b4c04f4d4e32"))
+    assert "power it on" in said
 
 
 def test_show_json_is_the_view(run: Run) -> None:
