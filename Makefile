@@ -41,7 +41,7 @@ lint: ## ruff and mypy
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy bootstrapd tests/bench
 	MYPYPATH=tests .venv/bin/mypy tests --exclude ^tests/bench/
-	MYPYPATH=vm-tests .venv/bin/mypy vm-tests
+	MYPYPATH=vm-tests .venv/bin/mypy vm-tests --exclude ^vm-tests/nixos/
 
 bench: ## ours beside the peers, in one run: build/bench.json
 	@.ci/install bench

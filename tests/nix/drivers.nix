@@ -25,9 +25,13 @@ let
     };
     bootstrapd = {
       sourceInfo = flake ../..;
-      nixosModules.bootstrapd = ../../nixos-appliance/module.nix;
-      packages.x86_64-linux.installer = pkgs.hello or pkgs.jq;
+      nixosModules.bootstrapd = {
+        imports = [ ../../nixos-appliance/module.nix ];
+        services.bootstrapd.package = pkgs.hello; # the flake sets its own
+      };
+      packages.x86_64-linux.installer = pkgs.hello;
     };
+    fleet = if builtins.pathExists ../../hosts/default.nix then null else { nixosConfigurations.single-disk.config.system.build = { toplevel = pkgs.hello; diskoScript = pkgs.hello; }; };
     runTest =
       test:
       (framework.evalTest {

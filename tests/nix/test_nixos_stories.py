@@ -1,53 +1,27 @@
-"""The stories of vm-tests/nixos: found by their files, typed, in step with our commands, settings and layouts.
+"""The stories of vm-tests/nixos: found by their files, in step with our layouts, hosts and settings.
 
-They run where Nix has a binary cache (vm-tests/nixos/README.md). What is proved here needs no nixpkgs; the
-drivers and the stub of their names, ask for NIXPKGS and DISKO, and are skipped without.
+They run where Nix has a binary cache (vm-tests/nixos/README.md). What is proved here needs no nixpkgs; that the
+test drivers evaluate asks for NIXPKGS and DISKO, and is skipped without.
 """
 
 from __future__ import annotations
 
-import ast
 import json
-import os
 import re
-import shlex
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import click
 import pytest
-from nix_tools import ROOT, evaluate, given
+from nix_tools import ROOT, _run, evaluate, given
+from nixos_stories import STORIES, nodes, stories
 
-from bootstrapd.cli import root
 from bootstrapd.config import parse_hosts
 from bootstrapd.config.settings import parse_config
 from bootstrapd.model import Host
 
-STORIES: Final = ROOT / "vm-tests" / "nixos"
-MODULE: Final = ROOT / "nixos-appliance" / "module.nix"
 LAYOUTS: Final = sorted(file.stem for file in (ROOT / "hosts" / "layouts").glob("*.nix"))
-COMMAND: Final = re.compile(r"\bbootstrapd (?=[a-z])([^|;&]*)")
-
-
-@cache
-def stories() -> Mapping[str, Any]:
-    """Name -> name, testScript and node names, of every story."""
-    expression = """{ module }: builtins.mapAttrs (_: story: { inherit (story) name nodes testScript; })
-        (import ./tests/nix/stories.nix { inherit module; })"""
-    found: Mapping[str, Any] = evaluate(expression, module=MODULE)
-    return found
-
-
-@cache
-def nodes() -> Mapping[str, Any]:
-    if not MODULE.exists():
-        pytest.skip("nixos-appliance/module.nix is not there yet")
-    found: Mapping[str, Any] = evaluate("import ./tests/nix/stories.nix", module=MODULE)
-    return found
 
 
 @cache
@@ -108,6 +82,47 @@ def test_what_an_install_needs_is_in_the_appliances_store() -> None:
     assert f'CLOSURE = "{appliance["store"][0]}"' in stories()["appliance_restart"]["testScript"]
 
 
+FLAKES: Final = {
+    "nixpkgs": ("flake.nix", "{ outputs = _: { lib.x = 20; }; }"),
+    "disko": (
+        "flake.nix",
+        """{
+          inputs.nixpkgs.url = "github:nobody/nothing";
+          outputs = { nixpkgs, ... }: { inherit (nixpkgs) lib; };
+        }""",
+    ),
+    "bootstrapd": (
+        "hosts/default.nix",
+        """{ nixpkgs, disko }: { folder }:
+          { sum = nixpkgs.lib.x + disko.lib.x + import (folder + "/two.nix"); }""",
+    ),
+}
+
+
+def test_the_appliances_flake_needs_no_network(tmp_path: Path) -> None:
+    """All that it names is in the store, though an input of an input is on the Internet: nothing is fetched."""
+    inputs = {}
+    for name, (file, text) in FLAKES.items():
+        source = tmp_path / name / "source"  # the name that a flake has in the store
+        (source / file).parent.mkdir(parents=True)
+        (source / file).write_text(text)
+        path = _run(["nix-store", "--add", str(source)], 60).strip()
+        inputs[name] = {"outPath": path, "narHash": _run(["nix", "hash", "path", path], 60).strip()}
+    made = evaluate(
+        """{ inputs }: import ./vm-tests/nixos/offline.nix ({ lib = import ./tests/nix/lib.nix; } // inputs)""",
+        inputs=inputs,
+    )
+    hosts = tmp_path / "hosts"
+    hosts.mkdir()
+    (hosts / "two.nix").write_text("2")
+    (hosts / "flake.nix").write_text(made["flake"])
+    (hosts / "flake.lock").write_text(made["lock"])
+    options = ("--extra-experimental-features", "flakes", "--no-update-lock-file", "--offline")
+    said = _run(["nix", "eval", *options, f"path:{hosts}#sum"], 60)
+    assert said.strip() == "42"
+    assert (hosts / "flake.lock").read_text() == made["lock"]
+
+
 def test_the_settings_are_the_appliances_own() -> None:
     for story in nodes().values():
         lines = [*toml(story["appliance"]["settings"])]
@@ -122,145 +137,6 @@ def toml(table: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield from toml(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key} = {json.dumps(value)}"
-
-
-def typed(name: str, script: str | None = None) -> str:
-    """The script as the driver's own type check sees it: the names of the driver in front."""
-    machines = "".join(f"{node}: Machine\n" for node in stories()[name]["nodes"])
-    return f"from driver import Machine, subtest\n\n{machines}\n{script or stories()[name]['testScript']}"
-
-
-def mypy(folder: Path, *files: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mypy", "--strict", "--no-color-output", "--config-file=", "--cache-dir"]
-    return subprocess.run(
-        [*command, str(folder / "cache"), *map(str, files)],
-        env=os.environ | {"MYPYPATH": str(STORIES)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        cwd=folder,
-    )
-
-
-def written(folder: Path, texts: Mapping[str, str]) -> list[Path]:
-    files = [folder / f"{name}.py" for name in texts]
-    for file, text in zip(files, texts.values(), strict=True):
-        file.write_text(text)
-    return files
-
-
-def test_the_scripts_are_typed(tmp_path: Path) -> None:
-    ran = mypy(tmp_path, *written(tmp_path, {name: typed(name) for name in stories()}))
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert f"no issues found in {len(stories())} source files" in ran.stdout
-
-
-@pytest.mark.parametrize("mistake", ["blank.suceed('true')", "comes_to(HOST, 'ready')", "stranger.start()"])
-def test_a_script_with_a_mistake_is_not(tmp_path: Path, mistake: str) -> None:
-    script = f"{stories()['appliance_restart']['testScript']}\n{mistake}\n"
-    ran = mypy(tmp_path, *written(tmp_path, {"story": typed("appliance_restart", script)}))
-    assert ran.returncode == 1, ran.stdout
-    assert "Found 1 error" in ran.stdout
-
-
-def test_the_scripts_pass_the_drivers_linter(tmp_path: Path) -> None:
-    """It is pyflakes; an import that is not used ends the build of a test."""
-    files = written(tmp_path, {name: typed(name) for name in stories()})
-    command = [
-        sys.executable,
-        "-m",
-        "ruff",
-        "check",
-        "--isolated",
-        "--select",
-        "F",
-        "--ignore",
-        "F821",
-        *map(str, files),
-    ]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert ran.returncode == 0, ran.stdout
-
-
-def strings(script: str) -> Iterator[str]:
-    """Every text of the script; what is computed in it is a word."""
-    tree = ast.parse(script)
-    inside = {
-        id(part)
-        for each in ast.walk(tree)
-        if isinstance(each, ast.JoinedStr)
-        for part in ast.walk(each)
-        if part is not each
-    }
-    for each in ast.walk(tree):
-        match each:
-            case ast.JoinedStr():
-                parts = (part.value if isinstance(part, ast.Constant) else "WORD" for part in each.values)
-                yield "".join(map(str, parts))
-            case ast.Constant(value=str(text)) if id(each) not in inside:
-                yield text
-
-
-def commands(script: str) -> set[str]:
-    """What the script gives to `bootstrapd`: as it stands in a command line, and by way of `asked`."""
-    found = {line.strip() for text in strings(script) for line in COMMAND.findall(text)}
-    for call in ast.walk(ast.parse(script)):
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "asked":
-            found |= {f"{text} --json" for text in strings(ast.unparse(call.args[0]))}
-    return {line for line in found if "WORD" not in line.split()[:1]} - {"hosts add"}  # which is in a sentence
-
-
-@cache
-def all_commands() -> frozenset[str]:
-    return frozenset().union(*(commands(story["testScript"]) for story in stories().values()))
-
-
-def parse(line: str) -> None:
-    """click.ClickException unless it is one of our commands with all that it needs, and no more."""
-    command: click.Command | None = root
-    words = shlex.split(line)
-    while isinstance(command, click.Group):
-        command = command.get_command(click.Context(command), words.pop(0)) if words else None
-    if command is None:
-        raise click.UsageError(f"{line}: no such command")
-    command.make_context(line, words)
-
-
-def test_the_commands_are_ours() -> None:
-    assert {"hosts show WORD --json", "hosts why WORD --json", "hosts arm WORD --yes"} <= all_commands()
-    for line in all_commands():
-        parse(line)
-
-
-@pytest.mark.parametrize("line", ["hosts shov WORD", "hosts show", "hosts show WORD --jsn", "machines show"])
-def test_a_command_that_is_not_ours_is_found(line: str) -> None:
-    with pytest.raises(click.ClickException):
-        parse(line)
-
-
-def test_no_script_sleeps() -> None:
-    assert not [name for name, story in stories().items() if "sleep" in story["testScript"]]
-
-
-def signatures(text: str) -> dict[str, list[str]]:
-    """Method -> its parameters, of every class in the text whose name ends in Machine."""
-    return {
-        method.name: [argument.arg for argument in (*method.args.args[1:], *method.args.kwonlyargs)]
-        for each in ast.walk(ast.parse(text))
-        if isinstance(each, ast.ClassDef) and re.fullmatch(r"(Base|Qemu)?Machine", each.name)
-        for method in each.body
-        if isinstance(method, ast.FunctionDef)
-    }
-
-
-def test_the_stub_is_the_drivers() -> None:
-    driver = given("NIXPKGS") / "nixos" / "lib" / "test-driver"
-    real: dict[str, list[str]] = {}
-    for file in driver.rglob("*.py"):
-        real |= signatures(file.read_text())
-    ours = signatures((STORIES / "driver.pyi").read_text())
-    assert len(ours) > 5
-    assert {name: real.get(name) for name in ours} == ours
 
 
 def test_the_drivers_evaluate() -> None:

@@ -1,5 +1,5 @@
-# The names that the NixOS test driver gives a script, as far as the stories use them: for mypy alone, and checked
-# against the real driver where NIXPKGS is given. What has another name in one of its releases is not used.
+# The names that the NixOS test driver gives a script, as far as the stories use them: for mypy alone, and
+# checked against the real driver where NIXPKGS is given. What its releases call differently is not used.
 from contextlib import AbstractContextManager
 
 class Machine:

@@ -1,8 +1,9 @@
 # The verbs of the stories that install: HOST, HOSTS and CLOSURE stand in front, and the machine is `blank`.
+NIX = "nix --extra-experimental-features 'nix-command flakes'"
 
 
 def builds_offline() -> None:
-    """What `nix build` comes to on the appliance, from its hosts folder alone, is the system that is in its store."""
+    """From its hosts folder alone, `nix build` comes to the system that is in the appliance's store."""
     wanted = f"path:{HOSTS}#nixosConfigurations.{HOST}.config.system.build.toplevel"
     built = appliance.succeed(f"{NIX} build {wanted} --no-link --print-out-paths --no-write-lock-file")
     assert built.strip() == CLOSURE, f"the appliance evaluates to {built}, outside it was {CLOSURE}"

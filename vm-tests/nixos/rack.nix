@@ -21,60 +21,17 @@ let
 
   built = host: theFleet.nixosConfigurations.${host}.config.system.build;
 
-  # What the appliance serves: the folder as a flake whose inputs are store paths. The lock spares Nix to ask where they
-  # are and to hash them; `rev` and `lastModified` are in a system's version, and so in the path of what is built.
+  # What the appliance serves: hosts/ as a flake that needs no network.
+  offline = import ./offline.nix {
+    inherit lib nixpkgs disko;
+    bootstrapd = bootstrapd.sourceInfo;
+  };
   hostsFolder = pkgs.runCommand "hosts" { } ''
     cp -r ${./hosts} $out
     chmod -R u+w $out
-    cp ${pkgs.writeText "flake.nix" flake} $out/flake.nix
-    cp ${pkgs.writeText "flake.lock" (builtins.toJSON lock)} $out/flake.lock
+    cp ${pkgs.writeText "flake.nix" offline.flake} $out/flake.nix
+    cp ${pkgs.writeText "flake.lock" offline.lock} $out/flake.lock
   '';
-
-  flake = ''
-    {
-      inputs.nixpkgs.url = "path:${nixpkgs}";
-      inputs.disko.url = "path:${disko}";
-      inputs.disko.inputs.nixpkgs.follows = "nixpkgs";
-      inputs.bootstrapd.url = "path:${bootstrapd.sourceInfo}";
-      inputs.bootstrapd.flake = false;
-      outputs = { nixpkgs, disko, bootstrapd, ... }:
-        import "''${bootstrapd}/hosts" { inherit nixpkgs disko; } { folder = ./.; };
-    }
-  '';
-
-  lock = {
-    version = 7;
-    root = "root";
-    nodes = {
-      root.inputs = {
-        nixpkgs = "nixpkgs";
-        disko = "disko";
-        bootstrapd = "bootstrapd";
-      };
-      nixpkgs = locked nixpkgs;
-      disko = locked disko // {
-        inputs.nixpkgs = [ "nixpkgs" ];
-      };
-      bootstrapd = locked bootstrapd.sourceInfo // {
-        flake = false;
-      };
-    };
-  };
-
-  locked =
-    input:
-    let
-      original = {
-        type = "path";
-        path = "${input}";
-      };
-    in
-    {
-      inherit original;
-      locked =
-        original
-        // lib.filterAttrs (name: _: lib.elem name [ "rev" "narHash" "lastModified" ]) input;
-    };
 
   # The one network card, first in the boot order, on the VLAN that the framework calls 1.
   card = mac: rom: {

@@ -1,10 +1,8 @@
-# What the stories' scripts share; it goes in front of each. `appliance` and `site` are nodes of every story. A script
-# that installs has HOST, HOSTS and CLOSURE in front of it too, and calls its machine `blank`.
+# What the stories' scripts share; it goes in front of each. `appliance` and `site` are nodes of every story.
+# install_story.py has more, for those that install.
 import json
 import shlex
 from typing import Any
-
-NIX = "nix --extra-experimental-features 'nix-command flakes'"
 
 
 def serve() -> None:
