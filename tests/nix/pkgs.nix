@@ -83,7 +83,7 @@ let
   nested = lib.types.nullOr (lib.types.oneOf [ lib.types.bool lib.types.int lib.types.float lib.types.str lib.types.path (lib.types.attrsOf nested) (lib.types.listOf nested) ]);
 
   named = lib.genAttrs [
-    "acl" "attr" "bash" "busybox" "btrfs-progs" "cacert" "coreutils" "cpio" "cryptsetup" "curl" "dosfstools" "e2fsprogs"
+    "acl" "attr" "bash" "busybox" "btrfs-progs" "cacert" "coreutils" "cpio" "cryptsetup" "curl" "dosfstools" "e2fsprogs" "xfsprogs"
     "edk2-uefi-shell" "efibootmgr" "ethtool" "findutils" "gawk" "gnugrep" "gnused" "gnutar" "grafana" "grub2" "grub2_efi"
     "gzip" "iproute2" "ipxe" "jq" "kmod" "linux" "lvm2" "mdadm" "mtools" "nats-server" "natscli" "nix" "nixos-anywhere"
     "nixos-facter" "nixos-install-tools" "nvme-cli" "openssh" "parted" "pciutils" "prometheus-dcgm-exporter"
@@ -181,7 +181,7 @@ let
       writeShellApplication =
         { name, text, runtimeInputs ? [ ], ... }:
         script name "#!/bin/sh\nset -o errexit -o nounset -o pipefail\nexport PATH=\"${lib.makeBinPath runtimeInputs}:$PATH\"\n${text}" // { inherit runtimeInputs; };
-      runCommand = name: env: command: build name (removeAttrs env [ "meta" "passthru" "nativeBuildInputs" "buildInputs" ]) "set -e\nPATH=${lib.makeBinPath (env.nativeBuildInputs or [ ])}:$PATH\n${command}" { inherit env; buildCommand = command; };
+      runCommand = name: env: command: build name (removeAttrs env [ "meta" "passthru" "nativeBuildInputs" "buildInputs" ]) "set -e\nPATH=${lib.makeBinPath (env.nativeBuildInputs or [ ])}:$PATH\n${command}" ({ inherit env; buildCommand = command; meta = env.meta or { }; } // (env.passthru or { }));
       runCommandLocal = pkgs.runCommand;
       symlinkJoin = { name, paths, ... }: folder name (map toString paths);
       buildEnv = { name, paths, ... }: folder name (map toString paths);

@@ -1,0 +1,2 @@
+# Stands where nixpkgs has the modules of all hardware.
+{ }

@@ -1,0 +1,2 @@
+# Stands where nixpkgs has its profile of small systems.
+{ }
