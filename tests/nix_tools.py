@@ -23,7 +23,13 @@ import pytest
 ROOT: Final = Path(__file__).resolve().parent.parent
 NIX: Final = ROOT / "tests" / "nix"
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
-_CONF: Final = "build-users-group =\nsandbox = false\nsubstituters =\nexperimental-features = nix-command\n"
+_CONF: Final = """\
+build-users-group =
+sandbox = false
+substituters =
+experimental-features = nix-command
+extra-platforms = x86_64-linux aarch64-linux
+"""  # a shell of this machine builds for the others as well
 
 
 class NixError(AssertionError):

@@ -11,7 +11,7 @@
     mkdir -p ${to}/bootstrapd &&
       chmod 700 ${to}/bootstrapd &&
       cp -R ${from}/bootstrapd/. ${to}/bootstrapd/ ||
-      echo "bootstrapd: could not carry /bootstrapd over: this system cannot register"
+      echo "bootstrapd: could not carry the overlay over: this system cannot register"
   fi
 ''
 + (

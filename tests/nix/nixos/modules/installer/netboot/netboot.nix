@@ -27,9 +27,9 @@ in
       { ${head}; dd if=/dev/zero bs=4096 count=1; } >$out/${target} 2>/dev/null
     '';
     # The real one holds the system's store too.
-    netbootRamdisk = pkgs.runCommand "initrd" { system = "${config.system.build.toplevel}"; } ''
+    netbootRamdisk = pkgs.runCommand "initrd" { toplevel = config.system.build.toplevel; } ''
       mkdir -p $out
-      echo "070701 $system" >$out/initrd
+      echo "070701 $toplevel" >$out/initrd
     '';
   };
 }
