@@ -112,7 +112,7 @@ in
     services.dnsmasq.settings = {
       port = 0;
       interface = "eth1";
-      bind-interfaces = true;
+      bind-dynamic = true; # the link may come up after it
       dhcp-authoritative = true;
       dhcp-range = "192.168.1.100,192.168.1.199,1h";
     };
