@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,28 +36,73 @@ def profile(site: Site, name: str) -> Profile:
 
 def declare(site: Site, host: Host) -> Host:
     """Write a new host's file, once the folder with it in it is right; the host as it will be read."""
+    return declare_all(site, [host])[0]
+
+
+def declare_all(site: Site, hosts: Sequence[Host], mistakes: Iterable[str] = ()) -> list[Host]:
+    """As `declare`, for several: all of them or none. With `mistakes` of before, only what else is wrong is
+    found out: the ConfigError has it all.
+    """
     from bootstrapd.config import check_host_name
-    from bootstrapd.edge.hostdir_edit import adding_host
+    from bootstrapd.edge.hostdir_edit import adding_hosts
 
-    check_host_name(host.name)
+    for host in hosts:
+        check_host_name(host.name)
     folder = site.config.paths.hosts_folder
-    _with(host, folder)  # a refused command makes not even the folder
-    with adding_host(folder, host):
-        return _with(host, folder)
+    _with(hosts, folder, list(mistakes))  # a refused command makes not even the folder
+    with adding_hosts(folder, hosts):
+        return _with(hosts, folder, [])
 
 
-def _with(host: Host, folder: Path) -> Host:
-    """The host as it would be read if its file were in the folder; ConfigError and RefusedError: why not."""
+def _with(hosts: Sequence[Host], folder: Path, mistakes: list[str]) -> list[Host]:
+    """The hosts as they would be read if their files were in the folder; ConfigError, RefusedError: why not."""
     from bootstrapd.config import parse_hosts
     from bootstrapd.edge.hostdir_edit import declaration
     from bootstrapd.edge.hostdir_files import read
 
-    files, path = read(folder), f"{host.name}/host.toml"
-    if path in files:
-        raise RefusedError(
-            f"host {host.name!r} is declared already: edit {folder}/{path}, or choose another name"
-        )
-    return parse_hosts({**files, path: declaration(host)}, str(folder)).hosts[host.name]
+    files = read(folder)
+    there = [
+        f"host {host.name!r} is declared already: edit {folder}/{host.name}/host.toml, or choose another name"
+        for host in hosts
+        if f"{host.name}/host.toml" in files
+    ]
+    new = {f"{host.name}/host.toml": declaration(host) for host in hosts}
+    book = None
+    try:
+        book = parse_hosts({**new, **files}, str(folder))
+    except ConfigError as error:
+        mistakes += _once(error.mistakes, [f"{folder}/{path}" for path in new])
+    if book is None or mistakes:
+        raise ConfigError(*mistakes, *there)
+    if there:
+        raise RefusedError("\n".join(there))
+    return [book.hosts[host.name] for host in hosts]
+
+
+def _once(mistakes: Sequence[str], sources: Sequence[str]) -> list[str]:
+    """What is wrong with each of the new files alike is said of the first only, and that it is so of all."""
+    if len(sources) == 1:
+        return list(mistakes)
+    begins = {f"{source}: " for source in sources}
+    split = [(begin, mistake) for mistake in mistakes for begin in [_begin(mistake)]]
+    alike = Counter(mistake.removeprefix(begin) for begin, mistake in split if begin in begins)
+    said: set[str] = set()
+    found = []
+    for begin, mistake in split:
+        words = mistake.removeprefix(begin)
+        if begin in begins and alike[words] == len(sources):
+            if words in said:
+                continue
+            said.add(words)
+            found.append(f"{mistake} (and so for each of the {len(sources)} hosts)")
+        else:
+            found.append(mistake)
+    return found
+
+
+def _begin(mistake: str) -> str:
+    source, colon, _ = mistake.partition("/host.toml: ")
+    return source + colon
 
 
 def remove(site: Site, name: str) -> Path:

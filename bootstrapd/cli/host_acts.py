@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -12,7 +13,7 @@ from bootstrapd.errors import ConfigError, EdgeError, RefusedError
 
 if TYPE_CHECKING:
     from bootstrapd.cli.api_client import ApiClient
-    from bootstrapd.model import Host
+    from bootstrapd.model import Host, Profile
     from bootstrapd.model.view import HostView
 
 BY_ENROLLING: Final = "hosts add"
@@ -119,13 +120,39 @@ def retry(site: Site, name: str, *, as_json: bool) -> None:
 def consent(site: Site, daemon: ApiClient | None, host: Host, *, no_arm: bool) -> str:
     """Arms a host that was just declared, unless that is not wanted; the sentence that says which."""
     from bootstrapd.cli import folder
-    from bootstrapd.policy import darwin
 
-    if folder.profile(site, host.profile).is_darwin:
-        return darwin.reason(host)
-    if no_arm:
+    profile = folder.profile(site, host.profile)
+    if no_arm and not profile.is_darwin:
         return f"it is not armed: nothing erases its disks until `bootstrapd hosts arm {host.name}`"
-    return _arm_once(site, daemon, host)
+    if why := _not_by_enrolling(profile, host):
+        return why
+    if why := _arm_one(site, daemon, host.name):
+        return f"it is not armed ({why}): `bootstrapd hosts arm {host.name}` consents to its install"
+    return (
+        f"it is armed: the disks of its machine WILL BE ERASED at its next netboot, which installs it; "
+        f"undo with: bootstrapd hosts disarm {host.name}"
+    )
+
+
+def consent_all(site: Site, daemon: ApiClient | None, hosts: Sequence[Host], *, is_armed: bool) -> list[str]:
+    """Arms a range that was just declared, where that is wanted; the sentences that say what became of it."""
+    from bootstrapd.cli import folder
+
+    first = hosts[0]
+    profile = folder.profile(site, first.profile)
+    if not is_armed and profile.layout:
+        return [f"none is armed: nothing erases their disks until `bootstrapd hosts arm {first.name}`, …"]
+    if why := _not_by_enrolling(profile, first):
+        return [why] + ["so are the others of the range"] * (profile.is_darwin and len(hosts) > 1)
+    refused = [(host.name, why) for host in hosts if (why := _arm_one(site, daemon, host.name))]
+    told = [f"{name} is not armed ({why}): `bootstrapd hosts arm {name}` consents" for name, why in refused]
+    if armed := len(hosts) - len(refused):
+        told.insert(
+            0,
+            f"{armed} of them are armed: the disks of their machines WILL BE ERASED at their next netboot, "
+            f"which installs them; undo with: bootstrapd hosts disarm {first.name}, …",
+        )
+    return told
 
 
 def take_back(site: Site, name: str) -> None:
@@ -140,11 +167,12 @@ def take_back(site: Site, name: str) -> None:
     _forget_waiting(site, name)
 
 
-def _arm_once(site: Site, daemon: ApiClient | None, host: Host) -> str:
-    """The consent that enrolling is (DESIGN.md, Safety 2), and the sentence that says what it means."""
-    from bootstrapd.cli import folder
+def _not_by_enrolling(profile: Profile, host: Host) -> str:
+    """Why enrolling this host is no consent to erase its disks; "" where it is (DESIGN.md, Safety 2)."""
+    from bootstrapd.policy import darwin
 
-    profile = folder.profile(site, host.profile)
+    if profile.is_darwin:
+        return darwin.reason(host)
     if not profile.layout:
         return f"profile {profile.name} has no layout: nothing is installed, and nothing erased"
     if profile.install == "approve":
@@ -152,17 +180,19 @@ def _arm_once(site: Site, daemon: ApiClient | None, host: Host) -> str:
             f"profile {profile.name} wants each install approved: once {host.name} has registered, "
             f"`bootstrapd hosts arm {host.name}` shows what it erases and asks"
         )
+    return ""
+
+
+def _arm_one(site: Site, daemon: ApiClient | None, name: str) -> str:
+    """Consent to its install, at the daemon or for the next one; why not, or ""."""
     try:
         if daemon is not None:
-            _act(daemon, host.name, "arm", BY_ENROLLING)
+            _act(daemon, name, "arm", BY_ENROLLING)
         else:
-            _leave_waiting(site, host.name)
+            _leave_waiting(site, name)
     except (ConfigError, EdgeError, RefusedError) as error:
-        return f"it is not armed ({error}): `bootstrapd hosts arm {host.name}` consents to its install"
-    return (
-        f"it is armed: the disks of its machine WILL BE ERASED at its next netboot, which installs it; "
-        f"undo with: bootstrapd hosts disarm {host.name}"
-    )
+        return str(error)
+    return ""
 
 
 def _act(api: ApiClient, name: str, word: str, by: str, fingerprint: str = "") -> HostView:

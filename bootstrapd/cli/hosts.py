@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
-from bootstrapd.cli.host_acts import NO_ARM, abort, arm, disarm, retry
+from bootstrapd.cli.host_acts import abort, arm, disarm, retry
+from bootstrapd.cli.host_add import add
 from bootstrapd.cli.site import Site, json_option, with_server, with_site
-from bootstrapd.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bootstrapd.cli.api_client import ApiClient
-    from bootstrapd.model import Host, Mac
-    from bootstrapd.model.view import HostView, MachineView
+    from bootstrapd.model.view import HostView
     from bootstrapd.policy.arm import Arm
-
-
-SERIAL: Final = (
-    "Its SMBIOS serial. Alone it does not identify a machine at its first DHCP question: the serial is heard "
-    "when iPXE asks for its script, or when the live system registers."
-)
 
 
 @click.group()
@@ -35,54 +27,6 @@ def hosts() -> None:
     \b
     bootstrapd hosts list
     """
-
-
-@hosts.command()
-@click.argument("macs", nargs=-1, metavar="[MAC]...")
-@click.option("--name", required=True, metavar="NAME", help="The host's name: a-z, 0-9 and -.")
-@click.option("--profile", required=True, metavar="PROFILE", help="What it shares with other hosts.")
-@click.option("--uuid", default="", metavar="UUID", help="Its SMBIOS UUID.")
-@click.option("--serial", default="", metavar="SERIAL", help=SERIAL)
-@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A word of your own; repeatable.")
-@click.option("--no-arm", is_flag=True, help=NO_ARM)
-@with_site
-def add(
-    site: Site,
-    macs: tuple[str, ...],
-    name: str,
-    profile: str,
-    uuid: str,
-    serial: str,
-    labels: tuple[str, ...],
-    *,
-    no_arm: bool,
-) -> None:
-    """Declare a host; any one MAC, the UUID or the serial will identify its machine.
-
-    Where its profile has a layout this is also the consent to erase the machine's disks, once, at its next
-    netboot (not with `install = "approve"`).
-
-    \b
-    bootstrapd hosts add 52:54:00:aa:bb:01 --name node-1 --profile minimal
-    """
-    from bootstrapd.cli import folder, out
-    from bootstrapd.cli.host_acts import consent
-    from bootstrapd.model import Host
-
-    wanted = Host(
-        name=name,
-        profile=profile,
-        macs=_macs(macs),
-        uuid=uuid,
-        serial=serial,
-        labels=dict(map(_label, labels)),
-    )
-    host = folder.declare(site, wanted)
-    out.say(f"{host.name} is declared in {host.source}")
-    daemon = folder.take_up(site)
-    out.say(consent(site, daemon, host, no_arm=no_arm))
-    if not folder.profile(site, host.profile).is_darwin:
-        out.say(_next_step(daemon, host))
 
 
 @hosts.command("list")
@@ -99,7 +43,7 @@ def list_(site: Site, *, as_json: bool) -> None:
     """
     from bootstrapd.cli import out
 
-    known = _views(site)
+    known = views(site)
     if as_json:
         out.as_json(known)
         return
@@ -182,32 +126,12 @@ def why(site: Site, name: str, *, as_json: bool) -> None:
         out.say(line)
 
 
-for act in (arm, disarm, abort, retry):
+for act in (add, arm, disarm, abort, retry):
     hosts.add_command(act)
 
 
-def _macs(texts: tuple[str, ...]) -> tuple[Mac, ...]:
-    from bootstrapd.model import Mac
-
-    macs, mistakes = [], []
-    for text in texts:
-        try:
-            macs.append(Mac.parse(text))
-        except ConfigError as error:
-            mistakes.append(str(error))
-    if mistakes:
-        raise ConfigError(*mistakes)
-    return tuple(dict.fromkeys(macs))
-
-
-def _label(text: str) -> tuple[str, str]:
-    key, is_there, value = text.partition("=")
-    if not is_there or not key:
-        raise ConfigError(f"--label {text!r}: expected KEY=VALUE such as rack=4")
-    return key, value
-
-
-def _views(site: Site) -> list[HostView]:
+def views(site: Site) -> list[HostView]:
+    """Every declared host, by name: the daemon's, or from the files and the arms that wait."""
     from bootstrapd.model.view import HostView
 
     daemon = site.running
@@ -240,7 +164,7 @@ def _waiting_arms(site: Site) -> Iterator[Arm]:
 def _find(site: Site, name: str) -> HostView:
     from bootstrapd.cli import folder
 
-    for host in _views(site):
+    for host in views(site):
         if host.name == name:
             return host
     raise folder.unknown(name)
@@ -250,24 +174,3 @@ def _last_seen(host: HostView) -> str:
     from bootstrapd.cli import out
 
     return out.ago(host.last_seen) if host.machine else ""
-
-
-def _next_step(daemon: ApiClient | None, host: Host) -> str:
-    if not (host.macs or host.uuid or host.serial):
-        return f"nothing identifies its machine yet: bootstrapd machines adopt MAC --host {host.name}"
-    if daemon is None:
-        return "next: start the appliance (bootstrapd serve), then power the machine on, network first"
-    if seen := _seen(daemon, host):
-        from bootstrapd.cli import out
-
-        return f"its machine was seen {out.ago(seen.last_seen)}: power it on again, network first"
-    return "next: power it on, with the network first in its boot order"
-
-
-def _seen(daemon: ApiClient, host: Host) -> MachineView | None:
-    from bootstrapd.model.view import MachineView
-
-    for mac in host.macs:
-        if machine := daemon.get(f"/v1/machines/{mac}", MachineView):
-            return machine
-    return None

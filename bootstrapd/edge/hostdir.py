@@ -16,12 +16,22 @@ from typing import Final
 
 import structlog
 
-from bootstrapd.edge.hostdir_edit import add_host, add_mac, adding_host, declaration, remove_host
+from bootstrapd.edge.hostdir_edit import add_host, add_mac, adding_host, adding_hosts, declaration, remove_host
 from bootstrapd.edge.hostdir_files import Files, Marks, marks, read, read_as
 from bootstrapd.errors import ConfigError
 from bootstrapd.model import HostBook
 
-__all__ = ["HostDir", "add_host", "add_mac", "adding_host", "declaration", "read", "read_as", "remove_host"]
+__all__ = [
+    "HostDir",
+    "add_host",
+    "add_mac",
+    "adding_host",
+    "adding_hosts",
+    "declaration",
+    "read",
+    "read_as",
+    "remove_host",
+]
 
 log = structlog.get_logger(__name__)
 

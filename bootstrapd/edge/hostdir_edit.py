@@ -7,7 +7,7 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Iterator, MutableMapping, MutableSequence
+from collections.abc import Iterator, MutableMapping, MutableSequence, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,18 +33,39 @@ def adding_host(folder: Path, host: Host) -> Iterator[Path]:
     """`add_host`, with time to look at the folder first: no other command changes it within the block, and the
     file is written behind it, unless the block raises.
     """
-    file = _file(folder, host.name)
-    text = declaration(host)
+    with adding_hosts(folder, [host]) as (file,):
+        yield file
+
+
+@contextlib.contextmanager
+def adding_hosts(folder: Path, hosts: Sequence[Host]) -> Iterator[list[Path]]:
+    """`adding_host` for several: all of them are written, or none."""
+    texts = {_file(folder, host.name): declaration(host) for host in hosts}
+    file = next(iter(texts))
     try:
         make_folder(folder)
         with _alone(folder):
-            if os.path.lexists(file):
-                raise RefusedError(f"{file} is there already; edit it, or remove the host first", "HOST_EXISTS")
-            yield file
-            file.parent.mkdir(exist_ok=True)
-            _put(file, text)
+            there = [file for file in texts if os.path.lexists(file)]
+            if there:
+                raise RefusedError(
+                    "\n".join(f"{file} is there already; edit it, or remove the host first" for file in there),
+                    "HOST_EXISTS",
+                )
+            yield list(texts)
+            with contextlib.ExitStack() as undo:
+                for file, text in texts.items():
+                    undo.callback(_take_away, file)
+                    file.parent.mkdir(exist_ok=True)
+                    _put(file, text)
+                undo.pop_all()
     except OSError as error:
-        raise _unwritable(file, error, f"put this there yourself:\n\n{text}") from None
+        raise _unwritable(file, error, f"put this there yourself:\n\n{texts[file]}") from None
+
+
+def _take_away(file: Path) -> None:
+    with contextlib.suppress(OSError):
+        file.unlink(missing_ok=True)
+        file.parent.rmdir()
 
 
 def remove_host(folder: Path, name: str) -> Path | None:

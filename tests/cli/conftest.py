@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import subprocess
 import sys
@@ -63,7 +64,9 @@ def run(state: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
     monkeypatch.setenv("BOOTSTRAPD_STATE", str(state))
     monkeypatch.delenv("BOOTSTRAPD_CONFIG", raising=False)
 
-    def run(*args: str) -> Said:
+    def run(*args: str, stdin: str | None = None) -> Said:
+        if stdin is not None:
+            monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
         code = main(args)
         out, err = capsys.readouterr()
         return Said(code, out, err)
