@@ -32,6 +32,7 @@ let
     ;
   tables = import ./tables.nix;
   kinds = import ./kinds.nix;
+  addresses = import ./networks.nix;
 
   # -- the files
 
@@ -103,7 +104,7 @@ let
       mistakes =
         (if kinds.isName name then [ ] else [ "${toJSON name} cannot be the name of a profile: expected letters, digits and . _ -" ])
         ++ table.mistakes
-        ++ imageMistakes table.value.image;
+        ++ (if table.value.system == "darwin" then macMistakes table.value else imageMistakes table.value.image);
     };
   imageMistakes =
     image:
@@ -122,6 +123,12 @@ let
     ++ map (cpu: "image.${cpu}: unknown CPU ${toJSON cpu}; known: ${concatStringsSep ", " cpus}") (filter isUnknown (attrNames images))
     ++ map (cpu: "image: expected a name of lower-case letters, digits and . _ -, found ${toJSON images.${cpu}}") (filter isBad (attrNames images));
 
+  macMistakes =
+    profile:
+    map (key: ''${key}: a Mac (system = "darwin") boots no image and has no layout; leave it out'') (
+      filter (key: !elem profile.${key} [ "" { } ]) [ "image" "layout" ]
+    );
+
   # -- all of them together
 
   paths = attrNames texts;
@@ -132,10 +139,12 @@ let
   hosts = listToAttrs (byName hostFiles);
   profiles = listToAttrs (byName shippedProfiles) // listToAttrs (byName ownProfiles);
   networksFile =
-    if texts ? "networks.toml" then
-      parse tables.networks "networks.toml" texts."networks.toml" // { path = "networks.toml"; }
-    else
-      { path = "networks.toml"; mistakes = [ ]; inherit (tables.networks "" { }) value; };
+    let
+      path = "networks.toml";
+      file = parse tables.networks path (texts.${path} or "");
+    in
+    file // { inherit path; mistakes = file.mistakes ++ addresses.mistakes file.written file.value; };
+  networks = mapAttrs (name: network: network // { inherit name; }) networksFile.value.network;
 
   said = file: map (mistake: "hosts/${file.path}: ${mistake}") file.mistakes;
   unknownProfiles = map (
@@ -176,17 +185,24 @@ let
     ) (values (builtins.groupBy (claim: "${claim.key} ${claim.claim}") (concatLists (map claimsOf hostFiles))))
   );
 
+  takenAddresses =
+    map (one: "hosts/${one.path}: ${one.mistake}") (
+      addresses.taken (filter (network: network.subnet != "") (values networks)) (
+        map (file: { inherit (file) path; inherit (file.value.network) address; }) (filter (file: file.value.network.address != "") hostFiles)
+      )
+    );
+
   values = set: map (name: set.${name}) (attrNames set);
   unique = foldl' (seen: value: if elem value seen then seen else seen ++ [ value ]) [ ];
 
   mistakes =
-    concatLists (map said (hostFiles ++ ownProfiles ++ [ networksFile ])) ++ unknownProfiles ++ claimedTwice;
+    concatLists (map said (hostFiles ++ ownProfiles ++ [ networksFile ])) ++ unknownProfiles ++ claimedTwice ++ takenAddresses;
   checked = value: if mistakes == [ ] then value else throw "the hosts folder has mistakes:\n${concatStringsSep "\n" mistakes}";
 in
 {
   inherit mistakes;
   hosts = checked hosts;
   profiles = checked profiles;
-  networks = checked (mapAttrs (name: network: network // { inherit name; }) networksFile.value.network);
+  networks = checked networks;
   switches = checked (mapAttrs (name: switch: switch // { inherit name; }) networksFile.value.switch);
 }

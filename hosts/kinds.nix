@@ -87,7 +87,7 @@ let
 
   name = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}";
   size = "[0-9]{1,9}([.][0-9]{1,3})?[KMGTP]?";
-  octet = "(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])";
+  octet = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"; # no leading zero: octal to some
   ipv4 = "(${octet}[.]){3}${octet}";
   prefix = "(3[0-2]|[12]?[0-9])";
   uuid = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}";
@@ -121,7 +121,7 @@ rec {
   optionalName = like "a name of letters, digits and . _ -" "(${name})?";
   sizeBound = like ''a size such as ">=900G", "<=2T" or "1T"'' "((>=|<=|=)?${size})?";
   anySize = like ''a size such as "64G" or "1.5T"'' size;
-  address = like ''an IPv4 address with its prefix such as "10.1.0.11/24"'' "(${ipv4}/${prefix})?";
+  address = like ''an IPv4 address with its prefix such as "10.1.0.11/24"'' "${ipv4}/${prefix}";
   subnet = like ''an IPv4 network such as "10.1.0.0/24"'' "${ipv4}/${prefix}";
   ip = like ''an IPv4 address such as "10.1.0.1"'' ipv4;
   optionalIp = like ''an IPv4 address such as "10.1.0.1"'' "(${ipv4})?";

@@ -38,6 +38,7 @@ in
   };
 
   profile = table {
+    system = field (oneOf [ "nixos" "darwin" ]) "nixos";
     image = field kinds.image "";
     layout = field kinds.optionalName "";
     flake = field kinds.flakeRef "";
@@ -69,6 +70,7 @@ in
       vlan = field kinds.vlan 0;
       gateway = field kinds.optionalIp "";
       dns = field (listOf kinds.ip) [ ];
+      appliance = field kinds.optionalIp "";
       description = field kinds.text "";
     })) { };
     switch = field (tableOf kinds.oneName (table {

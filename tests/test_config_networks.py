@@ -128,7 +128,7 @@ uplink = "aa"
                 "hosts/networks.toml: network.twin.subnet: 10.3.0.0/16 overlaps 10.0.0.0/8 of network wide: "
                 "an address is in one of them"
             ),
-            "hosts/networks.toml: network.twin.vlan: VLAN 8 is that of network wide too",
+            "hosts/networks.toml: network.wide.vlan: VLAN 8 is that of network twin too",
             'hosts/networks.toml: switch.a.networks[1]: unknown network "bot"; did you mean "boot"?',
             "hosts/networks.toml: switch.a.networks[2]: boot is named twice",
             "hosts/networks.toml: switch.a.uplink: leads back to a: a -> b -> a",

@@ -88,7 +88,7 @@ def _check_addresses(key: str, table: SubnetTable, report: Report) -> None:
 
 
 def _check_between(networks: Iterable[Network], report: Report) -> None:
-    networks = tuple(networks)
+    networks = sorted(networks, key=lambda network: network.name)  # as Nix, which knows no order of tables
     for first, second in addresses.overlaps(networks):
         report(
             f"network.{second.name}.subnet",

@@ -23,7 +23,7 @@ from nix_tools import ROOT, NixError, evaluate
 
 from bootstrapd import shipped
 from bootstrapd.config import parse_hosts
-from bootstrapd.config.tables import HostTable, ProfileTable
+from bootstrapd.config.tables import HostTable, NetworksTable, ProfileTable
 from bootstrapd.errors import ConfigError
 from bootstrapd.model import Mac, clean_serial, clean_uuid
 
@@ -40,15 +40,19 @@ Place = tuple[str, str]  # file and key of a mistake
 def by_python(files: Files) -> dict[str, Any]:
     """The folder as the Python tables have it, every default filled."""
     parse_hosts(files)
-    found: dict[str, Any] = {"hosts": {}, "profiles": {}}
+    found: dict[str, Any] = {"hosts": {}, "profiles": {}, "networks": {}, "switches": {}}
     shipped_ones = {
         f"profiles/{path.name}": path.read_text() for path in shipped.hosts().glob("profiles/*.toml")
     }
     for path, text in {**shipped_ones, **files}.items():
         match path.split("/"):
             case ["profiles", file]:
-                name, kind = file.removesuffix(".toml"), "profiles"
-                found[kind][name] = {**plain(text, ProfileTable), "name": name}
+                name = file.removesuffix(".toml")
+                found["profiles"][name] = {**plain(text, ProfileTable), "name": name}
+            case ["networks.toml"]:
+                drawn = plain(text, NetworksTable)
+                for kind, key in (("networks", "network"), ("switches", "switch")):
+                    found[kind] = {name: {**table, "name": name} for name, table in drawn[key].items()}
             case [name, "host.toml"]:
                 host = {**plain(text, HostTable), "name": name}
                 match_table = host["match"]
@@ -59,9 +63,13 @@ def by_python(files: Files) -> dict[str, Any]:
     return found
 
 
-def plain(text: str, kind: type[HostTable | ProfileTable]) -> dict[str, Any]:
+def plain(text: str, kind: type[HostTable | ProfileTable | NetworksTable]) -> dict[str, Any]:
     table = msgspec.convert(tomllib.loads(text), kind, dec_hook=lambda _, value: Mac.parse(value))
     return json.loads(msgspec.json.encode(table, enc_hook=str))  # type: ignore[no-any-return]
+
+
+def without_mistakes(nix: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in nix.items() if key != "mistakes"}
 
 
 def python_mistakes(files: Files) -> list[str]:
@@ -89,19 +97,19 @@ EXAMPLES: Final[Files] = {
 
 def test_the_examples_and_every_default_are_the_same() -> None:
     nix = evaluate(FLEET, files=EXAMPLES)
-    assert {key: nix[key] for key in ("hosts", "profiles")} == by_python(EXAMPLES)
+    assert without_mistakes(nix) == by_python(EXAMPLES)
     assert nix["mistakes"] == []
 
 
-def test_the_page_on_files_shows_a_host_and_a_profile_that_both_read() -> None:
+def test_the_page_on_files_shows_what_both_read() -> None:
     page = (ROOT / "docs" / "config.md").read_text("utf-8")
-    host, profile = (
+    host, profile, networks = (
         re.search(rf"## {re.escape(title)}.*?```toml\n(.*?)```", page, re.DOTALL)[1]  # type: ignore[index]
-        for title in ("hosts/NAME/host.toml", "hosts/profiles/NAME.toml")
+        for title in ("hosts/NAME/host.toml", "hosts/profiles/NAME.toml", "hosts/networks.toml")
     )
-    files = {"w/host.toml": host, "profiles/p.toml": profile}
+    files = {"w/host.toml": host, "profiles/p.toml": profile, "networks.toml": networks}
     nix = evaluate(FLEET, files=files)
-    assert {key: nix[key] for key in ("hosts", "profiles")} == by_python(files)
+    assert without_mistakes(nix) == by_python(files)
 
 
 def test_a_folder_is_read_as_python_reads_it(tmp_path: Path) -> None:
@@ -119,16 +127,16 @@ def test_a_folder_is_read_as_python_reads_it(tmp_path: Path) -> None:
 
 
 def test_a_key_that_nix_does_not_know_is_noticed(tmp_path: Path) -> None:
-    """The mutation that this file is for: `[match] port`, gone from the Nix side alone."""
+    """The mutation that this file is for: `[disk.NAME] wwn`, gone from the Nix side alone."""
     shutil.copytree(ROOT / "hosts", tmp_path, dirs_exist_ok=True)
     tables = (tmp_path / "tables.nix").read_text()
-    assert 'port = field kinds.text "";' in tables
-    (tmp_path / "tables.nix").write_text(tables.replace('port = field kinds.text "";', ""))
+    assert 'wwn = field kinds.text "";' in tables
+    (tmp_path / "tables.nix").write_text(tables.replace('wwn = field kinds.text "";', ""))
     fleet = "{ fleet, files }: (import fleet { inherit files; }).hosts"
-    nix = evaluate(fleet, fleet=tmp_path / "fleet.nix", files={"w/host.toml": 'profile = "minimal"'})
-    assert nix != by_python({"w/host.toml": 'profile = "minimal"'})["hosts"]
-    with pytest.raises(NixError, match=r'match\.port: unknown key "port"'):
-        evaluate(fleet, fleet=tmp_path / "fleet.nix", files={"w/host.toml": '[match]\nport = "a"'})
+    files = {"w/host.toml": 'profile = "minimal"\n[disk.main]\n'}
+    assert evaluate(fleet, fleet=tmp_path / "fleet.nix", files=files) != by_python(files)["hosts"]
+    with pytest.raises(NixError, match=r'disk\.main\.wwn: unknown key "wwn"'):
+        evaluate(fleet, fleet=tmp_path / "fleet.nix", files={"w/host.toml": '[disk.main]\nwwn = "a"'})
 
 
 # -- what could be
@@ -146,6 +154,10 @@ SPECIAL: Final[dict[str, st.SearchStrategy[Any]]] = {
 }
 
 
+def is_struct(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
 def of(kind: Any, name: str = "") -> st.SearchStrategy[Any]:
     """Values that the Python side's type lets through."""
     origin, args = get_origin(kind), get_args(kind)
@@ -155,7 +167,7 @@ def of(kind: Any, name: str = "") -> st.SearchStrategy[Any]:
         spelling = st.sampled_from([":", "-", "", "."])
         octets = st.binary(min_size=5, max_size=5).map(lambda tail: b"\x52" + tail)
         return st.builds(lambda made, sep: made.hex(sep) if sep else made.hex().upper(), octets, spelling)
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+    if is_struct(kind):
         fields = {
             field.encode_name: of(field.type, field.encode_name) for field in msgspec.structs.fields(kind)
         }
@@ -205,7 +217,7 @@ def test_what_python_reads_nix_reads_alike(hosts: list[dict[str, Any]], profiles
     wrong = {path for path, _ in places(python_mistakes(files))}
     sound = {path: text for path, text in files.items() if path not in wrong}
     nix = evaluate(FLEET, files=sound)
-    assert {key: nix[key] for key in ("hosts", "profiles")} == by_python(sound)
+    assert without_mistakes(nix) == by_python(sound)
 
 
 # -- what is refused
@@ -238,23 +250,22 @@ ODD: Final = st.one_of(
 )
 
 
+def spoil(draw: st.DrawFn, place: dict[str, Any], kind: type[msgspec.Struct]) -> None:
+    types = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    name = draw(st.sampled_from([*types, "unheard"]))
+    within = [each for each in (types.get(name), *get_args(types.get(name))) if is_struct(each)]
+    if within and isinstance(place.setdefault(name, {}), dict) and draw(st.booleans()):
+        spoil(draw, place[name], within[0])
+    else:
+        place[name] = deepcopy(draw(ODD))
+
+
 @st.composite
 def spoilt(draw: st.DrawFn, kind: type[msgspec.Struct]) -> dict[str, Any]:
     """A table that is right but for a key or two."""
     table: dict[str, Any] = deepcopy(draw(of(kind)))
     for _ in range(draw(st.integers(1, 2))):
-        place, fields = table, msgspec.structs.fields(kind)
-        while True:
-            names = [field.encode_name for field in fields] + ["unheard"]
-            name = draw(st.sampled_from(names))
-            inner = next((field.type for field in fields if field.encode_name == name), None)
-            inner = next((arg for arg in get_args(inner) if isinstance(arg, type)), inner)
-            is_table = isinstance(inner, type) and issubclass(inner, msgspec.Struct)
-            if not is_table or not isinstance(place.get(name, {}), dict) or draw(st.booleans()):
-                place[name] = deepcopy(draw(ODD))
-                break
-            place = place.setdefault(name, {})
-            fields = msgspec.structs.fields(inner)
+        spoil(draw, table, kind)
     return table
 
 
@@ -271,6 +282,46 @@ def test_what_python_refuses_nix_refuses_at_the_same_place(
     assert places(ours) == places(theirs), [
         line for line in ours + theirs if places([line]) & (places(ours) ^ places(theirs))
     ]
+
+
+FEW: Final = st.sampled_from(["boot", "core", "x", "y"])
+IPS: Final = st.sampled_from(
+    ["10.1.0.0", "10.1.0.1", "10.1.0.7", "10.1.0.255", "10.2.0.1", "10.01.0.1", "0.0.0.0"]
+)
+SUBNETS: Final = st.builds("{}/{}".format, IPS, st.sampled_from([0, 8, 16, 24, 25, 31, 32, 33]))
+NETWORK: Final = st.fixed_dictionaries(
+    {},
+    optional={
+        "subnet": SUBNETS,
+        "vlan": st.sampled_from([10, 20, 0, 4095]),
+        "gateway": IPS,
+        "dns": st.lists(IPS, max_size=2),
+        "appliance": IPS,
+        "description": LINE,
+        "unheard": st.just(1),
+    },
+)
+SWITCH: Final = st.fixed_dictionaries(
+    {}, optional={"networks": st.lists(FEW, max_size=3), "uplink": FEW, "description": LINE}
+)
+
+
+@settings(BATCHES, max_examples=60)
+@given(
+    networks=st.dictionaries(FEW, NETWORK | ODD, max_size=4),
+    switches=st.dictionaries(FEW, SWITCH | ODD, max_size=4),
+    addresses=st.lists(SUBNETS, max_size=4),
+)
+def test_networks_are_read_and_refused_alike(
+    networks: dict[str, Any], switches: dict[str, Any], addresses: list[str]
+) -> None:
+    files = {"networks.toml": toml({"network": networks, "switch": switches})}
+    for at, address in enumerate(addresses):
+        files[f"h{at}/host.toml"] = toml({"profile": "minimal", "network": {"address": address}})
+    ours, theirs = evaluate(MISTAKES, files=files), python_mistakes(files)
+    assert places(ours) == places(theirs), (ours, theirs)
+    if not theirs:
+        assert without_mistakes(evaluate(FLEET, files=files)) == by_python(files)
 
 
 MAC: Final = 'mac = ["52:54:00:aa:bb:01"]'
