@@ -103,7 +103,7 @@
       templates = {
         default = {
           path = ./templates/appliance;
-          description = "An appliance of your own, with its hosts beside it";
+          description = "An appliance of your own";
         };
         hosts = {
           path = ./templates/hosts;

@@ -30,7 +30,12 @@ let
 in
 {
   iso =
-    { lib, modulesPath, ... }:
+    {
+      config,
+      lib,
+      modulesPath,
+      ...
+    }:
     {
       imports = [
         image
@@ -42,17 +47,20 @@ in
         makeEfiBootable = true;
         makeUsbBootable = true;
       };
-      # The medium's own file systems are set with this priority; a lower one would be left out.
-      fileSystems = lib.mkImageMediaOverride {
-        "/var/lib/bootstrapd" = {
-          device = "/dev/disk/by-label/bootstrapd";
-          fsType = "auto";
-          options = [
-            "nofail"
-            "x-systemd.device-timeout=15s"
-          ];
-        };
-      };
+      # Over whatever file systems another module of yours names, as those of the medium themselves.
+      fileSystems = lib.mkImageMediaOverride (
+        config.lib.isoFileSystems
+        // {
+          "/var/lib/bootstrapd" = {
+            device = "/dev/disk/by-label/bootstrapd";
+            fsType = "auto";
+            options = [
+              "nofail"
+              "x-systemd.device-timeout=15s"
+            ];
+          };
+        }
+      );
     };
 
   raw =
