@@ -1,4 +1,4 @@
-"""Every wire rule that concerns what is built has a test that carries its id; the others say why not.
+"""Every wire rule that concerns what is built has a test of ours that carries its id; the others say why not.
 
 The rules are those of the project's wire rule list, sections 1 to 5: DHCP basics, PXE and proxy, iPXE, UEFI
 HTTP boot, TFTP.
@@ -7,6 +7,7 @@ HTTP boot, TFTP.
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +32,7 @@ NOT_YET: Final = {
 }
 
 
+@cache
 def mentions() -> dict[str, list[str]]:
     """Rule -> the tests that carry its id, in a name (`test_P2_…`) or a docstring ("P2")."""
     found: dict[str, list[str]] = {}
@@ -52,9 +54,16 @@ def mentions() -> dict[str, list[str]]:
     return found
 
 
+def of_the_machines(test: str) -> bool:
+    """Of what a machine does with an answer, whoever gave it: it would pass if our own broke the rule."""
+    file = test.split("::", maxsplit=1)[0]
+    return (ROOT / "tests/client" / file).exists() and file != "test_probe_appliance.py"
+
+
 @pytest.mark.parametrize("rule", [rule for rule in RULES if rule not in NOT_YET])
 def test_a_rule_has_its_test(rule: str) -> None:
-    assert rule in mentions(), f"no test carries {rule}"
+    ours = [test for test in mentions().get(rule, []) if not of_the_machines(test)]
+    assert ours, f"no test of what the appliance answers carries {rule}"
 
 
 def test_what_is_not_built_is_not_claimed() -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from builders import ask, host, setup
+from builders import SERVER, ask, host, setup
+from dhcp_packets import GOLDEN, recorded
 
-from bootstrapd.model import Chain, DhcpReply, Door, LocalDisk, Nothing, Script, Silence, Stage
+from bootstrapd.model import ARCHES, Chain, DhcpReply, Door, LocalDisk, Nothing, Script, Silence, Stage
 from bootstrapd.policy.answer import base_url, reply
+from bootstrapd.policy.boot import Standing, decide
+from bootstrapd.wire import dhcp
 
 CHAIN = Chain(program="snponly.efi", reason="r", rule="x")
 SCRIPT = Script(template="image", image="installer", reason="r", rule="x")
@@ -64,11 +67,30 @@ def test_I6_an_ipxe_gets_the_script_url_and_our_priority() -> None:
     assert bios.file == URL
 
 
-def test_P20_an_ipxe_rom_never_gets_undionly() -> None:
-    assert said(SCRIPT, ask(stage=Stage.IPXE, arch=0)).file == URL
+def test_P20_I10_an_ipxe_rom_gets_the_script_by_dhcp_and_never_undionly() -> None:
+    """The recorded question of QEMU's BIOS ROM, decided on: there is no autoexec.ipxe on that platform."""
+    (discovered, *_) = recorded(GOLDEN / "dhcp" / "ipxe-rom-bios.pcap")
+    question = dhcp.read_ask(dhcp.parse(discovered.datagram.payload), Door.DHCP, SERVER)
+    assert question is not None
+    assert (question.stage, question.arch) == (Stage.IPXE, ARCHES[0])
+    fleet = setup(host())
+    answer = reply(decide(question, Standing(host=host()), fleet), question, fleet)
+    assert isinstance(answer, DhcpReply)
+    assert answer.file == URL
 
 
-def test_I7_I17_urls_are_address_literals_without_spaces() -> None:
+@pytest.mark.parametrize("decision", [CHAIN, SCRIPT, DISK, CANCEL])
+@pytest.mark.parametrize("door", [Door.DHCP, Door.PXE])
+@pytest.mark.parametrize("stage", list(Stage))
+@pytest.mark.parametrize("arch", sorted(ARCHES))
+def test_P18_no_answer_has_a_menu(decision: Any, door: Door, stage: Stage, arch: int) -> None:
+    """Tags 8, 9, 10 and 71: the only one that is ever sent is 6, discovery control."""
+    answer = reply(decision, ask(door=door, stage=stage, arch=arch), setup(host()))
+    if isinstance(answer, DhcpReply):
+        assert dict(answer.options).get(43, b"\x06\x01\x08\xff") == b"\x06\x01\x08\xff"
+
+
+def test_H4_I7_I17_urls_are_address_literals_without_spaces() -> None:
     url = said(SCRIPT, ask(stage=Stage.IPXE), http_port=8080).file
     assert url == "http://10.77.0.2:8080/boot.ipxe"
     assert base_url("10.0.0.1", 80) == "http://10.0.0.1"
