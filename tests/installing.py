@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +105,8 @@ class Fleet(World):
         self.arming = Arming(self.appliance, self.installs, self._committed)
         self.appliance._record = self._record
         self.admissions._left = self.installs.interrupt
+        with contextlib.suppress(RuntimeError):  # no loop runs, and nothing is installed
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))  # see `settle`
 
     def _record(self, transition: Transition) -> None:
         self.told.append(transition)
@@ -112,7 +116,10 @@ class Fleet(World):
         self.commits.append(len(self.told))
 
     async def settle(self) -> None:
-        """Until nothing happens by itself any more: the loop has gone round and nobody told anything."""
+        """Until nothing happens by itself any more: the loop has gone round and nobody told anything.
+
+        There is one thread: what was given to it before is done when it has done nothing for us.
+        """
         quiet = 0
         for _ in range(2000):
             before = len(self.told)
