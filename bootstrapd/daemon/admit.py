@@ -28,8 +28,8 @@ from bootstrapd.policy.registry import STRANGERS
 
 log = structlog.get_logger(__name__)
 
-# Which refusals are our own machine's story; the others may be anybody's and only count.
-TOLD_AS_EVENTS: Final = frozenset({"TOKEN_SPENT", "WRONG_ADDRESS", "WRONG_MAC", "BEING_INSTALLED"})
+# Every refusal that is a machine's own story is an event; these only count: they are there to save events.
+ONLY_COUNTED: Final = frozenset({"TOO_OFTEN"})
 # A machine boots a few times in a row; each registration and each report of drift is journalled.
 A_SECOND: Final = 1 / 30
 AT_ONCE: Final = 10.0
@@ -75,10 +75,7 @@ class Admissions:
         now = self._appliance.chance.now()
         refusal = admission.judge(registration, machine, token, declared, caller, now)
         if refusal is not None:
-            if refusal.code in TOLD_AS_EVENTS:
-                reason = f"a registration from {client} was refused: {refusal.reason}"
-                self._appliance.tell(Refused(**of(machine), code=refusal.code, reason=reason))
-            return self._refuse(503 if refusal.is_for_now else 403, refusal, client)
+            return self._refuse(503 if refusal.is_for_now else 403, refusal, client, machine)
         if not admission.is_repeat(registration, token, caller):
             if not self._registrations.take(machine.id, now):
                 return self._refuse(503, admission.too_often("it registered"), client)
@@ -94,16 +91,15 @@ class Admissions:
         try:
             report = read_report(body)
         except WireError as error:
-            return self._refuse(400, Refusal("BAD_REPORT", str(error)), client)
+            return self._refuse(400, Refusal("BAD_REPORT", str(error)), client, what="a report")
         name = token_id(report.token)
         machine = self._appliance.registry.by_report.get(name)
         if machine is None:
-            return self._refuse(403, Refusal("UNKNOWN_TOKEN", "no install that counts gave this token"), client)
+            unknown = Refusal("UNKNOWN_TOKEN", "no install that counts gave this token")
+            return self._refuse(403, unknown, client, what="a report")
         refusal = admission.judge_report(report, machine)
         if refusal is not None:
-            reason = f"a report from {client} was refused: {refusal.reason}"
-            self._appliance.tell(Refused(**of(machine), code=refusal.code, reason=reason))
-            return self._refuse(503 if refusal.is_for_now else 403, refusal, client)
+            return self._refuse(503 if refusal.is_for_now else 403, refusal, client, machine, "a report")
         if not admission.is_report_repeated(report, machine):
             if not self._reports.take(machine.id, self._appliance.chance.now()):
                 return self._refuse(503, admission.too_often("it reported"), client)
@@ -142,7 +138,25 @@ class Admissions:
         owners = self._appliance.setup.index.by_mac
         return [mac for mac in macs if mac not in owners or owners[mac].name == machine.host]
 
-    def _refuse(self, status: int, refusal: Refusal, client: str) -> tuple[int, bytes]:
+    def _refuse(
+        self,
+        status: int,
+        refusal: Refusal,
+        client: str,
+        machine: Machine | None = None,
+        what: str = "a registration",
+    ) -> tuple[int, bytes]:
+        """The answer; and in the story of the machine whose token it is, else of the host's that sent it."""
+        machine = machine or self._host_machine_at(client)
+        if machine is not None and refusal.code not in ONLY_COUNTED:
+            reason = f"{what} from {client} was refused: {refusal.reason}"
+            self._appliance.tell(Refused(**of(machine), code=refusal.code, reason=reason))
         self._appliance.counters[f"register.refused.{refusal.code.lower()}"] += 1
         log.debug("registration refused", client=client, code=refusal.code, reason=refusal.reason)
         return status, encode(Admission(status="refused", code=refusal.code, reason=refusal.reason))
+
+    def _host_machine_at(self, client: str) -> Machine | None:
+        """The machine of a host with the NIC that the kernel saw at this address; None over a router."""
+        mac = self._neighbour(client)
+        machine = self._appliance.registry.by_mac.get(mac) if mac else None
+        return machine if machine is not None and machine.host else None

@@ -69,6 +69,28 @@ async def test_an_old_token_is_refused(world: World) -> None:
     body = registration(token(world))
     world.now += 901
     await refused(world, body, "TOKEN_EXPIRED")
+    assert world.events()[-1] == "Refused"
+    assert "older than 15 minutes; boot again" in world.appliance.registry.machines[MAC.hex].why
+
+
+@pytest.mark.parametrize(
+    ("body", "code"), [(registration("0" * 32), "UNKNOWN_TOKEN"), (b"{", "BAD_REGISTRATION")]
+)
+async def test_a_refusal_without_a_token_of_ours_is_an_event_of_the_hosts_machine_that_sent_it(
+    world: World, body: bytes, code: str
+) -> None:
+    world.appliance.answer(ask())
+    world.appliance.answer(ask(mac=STRANGER))
+    world.neighbours["10.77.0.66"] = STRANGER
+    for client in (ELSEWHERE, "10.77.0.66"):
+        await world.admissions.register(body, client)
+    assert "Refused" not in world.events()
+    world.neighbours["10.77.0.67"] = MAC
+    await world.admissions.register(body, "10.77.0.67")
+    assert world.events()[-1] == "Refused"
+    why = world.appliance.registry.machines[MAC.hex].why
+    assert why.startswith("a registration from 10.77.0.67 was refused: ")
+    assert world.counters[f"register.refused.{code.lower()}"] == 3
 
 
 async def test_a_spent_token_is_refused_and_is_an_event(world: World) -> None:
