@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
+
+from bootstrapd.errors import ConfigError
 
 _PACKAGE: Final = Path(__file__).resolve().parent
 
@@ -16,6 +19,19 @@ def netboot() -> Path:
 def hosts() -> Path:
     """The folder with the profiles that every appliance knows: `profiles/<name>.toml`."""
     return _folder("hosts")
+
+
+def flake() -> str:
+    """The reference of the flake that this code is of, for nix. ConfigError: it did not come along.
+
+    Of a checkout only what git knows of: a path would take .venv and build too.
+    """
+    folder = _folder("nixos-appliance")
+    if not (folder / "flake.nix").is_file():
+        raise ConfigError(f"no flake came with this bootstrapd ({folder}/flake.nix): name one with --flake")
+    top = folder.parent
+    scheme = "git+file://" if (top / ".git").exists() else "path:"
+    return f"{scheme}{quote(str(top))}?dir={folder.name}"
 
 
 def _folder(name: str) -> Path:

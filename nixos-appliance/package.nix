@@ -35,6 +35,7 @@ python3Packages.buildPythonApplication {
       ../bootstrapd
       ../netboot
       ../hosts
+      ./. # the flake: `bootstrapd images build` builds from it
       ../tests
     ];
   };

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bootstrapd.cli.image_build import build
 from bootstrapd.cli.site import Site, json_option, with_site
 from bootstrapd.errors import ConfigError, DamagedError
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def images() -> None:
-    """Add and check the images that machines boot.
+    """Build, add and check the images that machines boot.
 
     An image is a kernel, initrds and a command line, in a folder of its own with their checksums.
 
@@ -60,14 +61,14 @@ def add(
     bootstrapd images add rescue /boot --kernel vmlinuz --initrd initrd.img --cmdline "console=ttyS0"
     """
     from bootstrapd.cli import out
-    from bootstrapd.cli.folder import take_up
 
     source = _source(folder, kernel, initrds, cmdline, arch)
     with out.progress(f"adding {name}") as progress:
-        added = site.images.add(name, source, replace=replace, progress=progress)
-    take_up(site)
-    out.say(f"{added.name}: {added.kind} for {added.arch}, {out.size(sum(added.sizes.values()))}")
-    out.say(_next_step(site, added))
+        image = site.images.add(name, source, replace=replace, progress=progress)
+    added(site, image)
+
+
+images.add_command(build)
 
 
 @images.command("list")
@@ -91,7 +92,7 @@ def list_(site: Site, *, as_json: bool) -> None:
     out.table(
         ("IMAGE", "KIND", "ARCH", "SIZE", "PROFILES"),
         ((i.name, i.kind, i.arch, out.size(i.size_bytes), " ".join(i.profiles)) for i in known),
-        empty="no image is here yet: bootstrapd images add NAME DIR",
+        empty="no image is here yet: bootstrapd images build, or images add NAME DIR",
     )
 
 
@@ -135,6 +136,20 @@ def remove(site: Site, name: str) -> None:
     missed_by = ", ".join(users(_book(site), name))
     then = f"; profile {missed_by} names it: its hosts cannot boot until it is back" if missed_by else ""
     out.say(f"{name} is removed{then}")
+
+
+def added(site: Site, image: Image, *, as_json: bool = False) -> None:
+    """Have the daemon take up a new image, and say what it is and what comes next."""
+    from bootstrapd.cli import out
+    from bootstrapd.cli.folder import take_up
+    from bootstrapd.policy.views import of_image
+
+    take_up(site)
+    if as_json:
+        out.as_json(of_image(image, _book(site)))
+        return
+    out.say(f"{image.name}: {image.kind} for {image.arch}, {out.size(sum(image.sizes.values()))}")
+    out.say(_next_step(site, image))
 
 
 def _source(

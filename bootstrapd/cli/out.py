@@ -84,6 +84,27 @@ def progress(title: str) -> Iterator[Callable[[str, int, int], None] | None]:
 
 
 @contextlib.contextmanager
+def steps(title: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on a terminal, moved by calling with (line, steps done, steps in all or 0); the lines elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda line, _done, _total: note(line)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.table import Column
+
+    words = TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True))
+    columns = (BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), words)
+    with Progress(*columns, console=Console(stderr=True), transient=True, expand=True) as bar:
+        task = bar.add_task(title, total=None)
+
+        def move(line: str, done: int, total: int) -> None:
+            bar.update(task, description=clean(f"{title}: {line}"), completed=done, total=total or None)
+
+        yield move
+
+
+@contextlib.contextmanager
 def busy(title: str) -> Iterator[None]:
     """A sign of life on a terminal while something takes its time."""
     if not sys.stderr.isatty():

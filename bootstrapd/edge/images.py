@@ -72,10 +72,7 @@ class ImageStore:
         chosen = image_source.read(source) if isinstance(source, Path) else source
         arch = judge(chosen)
         with self._locked():
-            target = self.folder / name
-            if target.exists() and not replace:
-                taken = f"there is an image {name!r} already; --replace puts this one in its place"
-                raise RefusedError(taken, "IMAGE_TAKEN")
+            target = self._free(name, replace=replace)
             made = Path(tempfile.mkdtemp(dir=self.folder, prefix=_ADDING))
             try:
                 _fill(made, chosen, arch, progress or (lambda _file, _done, _total: None))
@@ -86,6 +83,13 @@ class ImageStore:
         image = read_image(target)
         self.images = {**self.images, name: image}
         return image
+
+    def make_sure(self, name: str, *, replace: bool = False) -> None:
+        """That `add` could add it now, as far as its name and the folder go; raises what that would raise."""
+        check_name(name)
+        with self._locked():
+            self._free(name, replace=replace)
+            Path(tempfile.mkdtemp(dir=self.folder, prefix=_ADDING)).rmdir()
 
     def verify(self, name: str) -> list[str]:
         """Hash every file again; a sentence for each that is not what the manifest says."""
@@ -106,6 +110,13 @@ class ImageStore:
             folder.rename(doomed / name)
             shutil.rmtree(doomed)
         self.images = {other: image for other, image in self.images.items() if other != name}
+
+    def _free(self, name: str, *, replace: bool) -> Path:
+        target = self.folder / name
+        if target.exists() and not replace:
+            taken = f"there is an image {name!r} already; --replace puts this one in its place"
+            raise RefusedError(taken, "IMAGE_TAKEN")
+        return target
 
     def _existing(self, name: str) -> Path:
         folder = self.folder / name

@@ -22,6 +22,7 @@ import structlog
 from bootstrapd.edge.installer_folder import extra_files, job_folder, remove
 from bootstrapd.edge.installer_process import Bounds, supervise
 from bootstrapd.edge.installer_reap import end_all
+from bootstrapd.edge.nix_version import NIX_MIN, too_old
 from bootstrapd.errors import ConfigError, EdgeError
 from bootstrapd.model import Report
 from bootstrapd.policy import first_boot
@@ -50,11 +51,7 @@ Tell = Callable[[Progress], None]
 Judge = Callable[[Job, Reading], Failure | None]
 
 SCRIPTS: Final = ("common", "probe", "preclean", "verify", "reboot", "running")
-NIX_MIN: Final = (2, 16)  # nixos-anywhere asks for `nix config show`
-VERSION_DEADLINE_S: Final = 20.0
 LAYOUT_MAX_BYTES: Final = 2**22
-
-_VERSION: Final = re.compile(r"\(Nix\) (\d+)\.(\d+)")
 
 
 class _FailedError(Exception):
@@ -83,15 +80,9 @@ class Installer:
         missing = self._missing()
         if missing:
             return missing
-        reading = Reading("build")
-        bounds = Bounds(deadline_s=VERSION_DEADLINE_S, stall_s=0.0, grace_s=self._limits.grace_s)
-        with _open(Path(os.devnull)) as nothing:
-            argv = [self._find("nix"), "--version"]
-            await supervise(argv, os.environ, nothing, Path("/"), bounds, reading, lambda _: None)
-        found = _VERSION.search("\n".join(reading.lines))
-        if found and (int(found[1]), int(found[2])) < NIX_MIN:
+        if found := await too_old(self._find("nix"), self._limits.grace_s):
             wanted = ".".join(map(str, NIX_MIN))
-            return [f"nix {found[1]}.{found[2]} is too old: nixos-anywhere needs {wanted} or newer"]
+            return [f"nix {found} is too old: nixos-anywhere needs {wanted} or newer"]
         return []
 
     async def reap(self) -> int:

@@ -7,7 +7,7 @@ when it really worked, and nothing of `RED_FLAGS`. A row of `CAUSES` is a way to
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -170,13 +170,15 @@ def plain(sentence: str, hint: str = "", *, is_lost: bool = False) -> Cause:
     return Cause(re.compile(""), sentence, hint, is_lost)
 
 
-def find_cause(lines: Iterable[str], *, has_machine: bool = True) -> Cause | None:
+def find_cause(
+    lines: Iterable[str], *, has_machine: bool = True, causes: Sequence[Cause] = CAUSES
+) -> Cause | None:
     """The first row that one of the lines fits, its sentence filled in; the last such line counts.
 
     A lost connection is a cause only where a machine takes part, and at the end: ssh's retries say the same.
     """
     latest_first = [shortened(line) for line in lines][::-1]
-    for cause in CAUSES:
+    for cause in causes:
         if cause.is_lost and not has_machine:
             continue
         for line in latest_first[:LAST_WORDS] if cause.is_lost else latest_first:
