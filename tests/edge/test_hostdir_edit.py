@@ -167,6 +167,19 @@ def test_a_failed_write_leaves_the_old_text(folder: Path, monkeypatch: pytest.Mo
     assert [path.name for path in (folder / "w1").iterdir()] == ["host.toml"]
 
 
+def test_a_failed_declaration_leaves_no_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    put(folder, "w3/configuration.nix", "{ }")
+    for name in ("w2", "w3"):
+        with pytest.raises(RefusedError, match="No space left on device"):
+            add_host(folder, Host(name=name, profile="minimal", macs=(OTHER,)))
+    assert sorted(path.name for path in folder.iterdir()) == ["w1", "w3"]
+    assert [path.name for path in (folder / "w3").iterdir()] == ["configuration.nix"]
+
+
 def test_a_read_only_folder_refuses_and_prints_the_toml(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def read_only(*_: object, **__: object) -> None:
         raise OSError(30, "Read-only file system")
