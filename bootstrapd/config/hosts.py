@@ -32,7 +32,7 @@ from bootstrapd.model import (
     Requires,
     clean_serial,
     clean_uuid,
-    swapped_uuid,
+    uuid_orders,
 )
 from bootstrapd.policy import size
 
@@ -215,8 +215,7 @@ def _claimed_twice(hosts: Iterable[Host]) -> Iterator[str]:
     claims: dict[tuple[str, str], Host] = {}
     for host in hosts:
         for key, value in _claims(host):
-            # P15: firmware and DHCP read one UUID in two byte orders, so that either is the same machine's.
-            claim = min(value, swapped_uuid(value)) if key == "uuid" else value
+            claim = uuid_orders(value)[0] if key == "uuid" else value
             first = claims.setdefault((key, claim), host)
             if first is not host:
                 how = (

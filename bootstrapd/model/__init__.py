@@ -34,7 +34,7 @@ from bootstrapd.model.fleet import (
     Switch,
 )
 from bootstrapd.model.hardware import ChosenDisk, Disk, Gpu, Hardware, Nic, Pin, Registration, Report
-from bootstrapd.model.identity import Mac, clean_serial, clean_uuid, swapped_uuid
+from bootstrapd.model.identity import Mac, clean_serial, clean_uuid, uuid_orders
 from bootstrapd.model.json import (
     decoder,
     encode,
@@ -169,6 +169,6 @@ __all__ = [
     "read_registration",
     "read_report",
     "read_waiting_arm",
-    "swapped_uuid",
+    "uuid_orders",
     "written",
 ]

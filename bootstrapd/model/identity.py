@@ -76,10 +76,15 @@ def clean_uuid(text: str) -> str:
     return uuid
 
 
-def swapped_uuid(uuid: str) -> str:
-    """The same 16 bytes read in the other byte order of the first three fields (P15)."""
+def uuid_orders(uuid: str) -> tuple[str, ...]:
+    """The UUIDs that are the same machine's: firmware and DHCP read the first three fields of its 16 bytes in
+    two orders (P15). The smallest first, whichever is given; none for "".
+    """
+    if not uuid:
+        return ()
     a, b, c, rest = uuid.split("-", 3)
-    return "-".join((*(bytes.fromhex(field)[::-1].hex() for field in (a, b, c)), rest))
+    swapped = "-".join((*(bytes.fromhex(field)[::-1].hex() for field in (a, b, c)), rest))
+    return tuple(sorted((uuid, swapped)))
 
 
 def clean_serial(text: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from bootstrapd.model import Hardware, Host, Mac, clean_serial, clean_uuid, swapped_uuid
+from bootstrapd.model import Hardware, Host, Mac, clean_serial, clean_uuid, uuid_orders
 from bootstrapd.policy import words
 
 
@@ -33,7 +33,7 @@ def index(hosts: Iterable[Host]) -> Index:
     hosts = tuple(hosts)
     return Index(
         by_mac={mac: host for host in hosts for mac in host.macs},
-        by_uuid={uuid: host for host in hosts if host.uuid for uuid in (host.uuid, swapped_uuid(host.uuid))},
+        by_uuid={uuid: host for host in hosts for uuid in uuid_orders(host.uuid)},
         by_serial={host.serial: host for host in hosts if host.serial},
     )
 
@@ -59,7 +59,7 @@ def contradictions(host: Host, hardware: Hardware) -> list[str]:
     """
     uuid, serial = clean_uuid(hardware.uuid), clean_serial(hardware.serial)
     claims = (
-        ("SMBIOS UUID", uuid, host.uuid, uuid and uuid in (host.uuid, swapped_uuid(host.uuid or uuid))),
+        ("SMBIOS UUID", uuid, host.uuid, uuid in uuid_orders(host.uuid)),
         ("SMBIOS serial number", serial, host.serial, serial == host.serial),
     )
     return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from builders import MAC, OTHER_MAC, STRANGER, host
 
-from bootstrapd.model import clean_serial, clean_uuid, swapped_uuid
+from bootstrapd.model import clean_serial, clean_uuid, uuid_orders
 from bootstrapd.policy.match import Conflict, index, match
 
 UUID = "00112233-4455-6677-8899-aabbccddeeff"
@@ -23,7 +23,9 @@ def test_any_identity_suffices() -> None:
 def test_P15_a_uuid_matches_in_either_byte_order() -> None:
     one = host("cim-1", MAC, uuid=UUID)
     assert match(index([one]), STRANGER, "33221100-5544-7766-8899-aabbccddeeff") is one
-    assert swapped_uuid(swapped_uuid(UUID)) == UUID
+    swapped = "33221100-5544-7766-8899-aabbccddeeff"
+    assert uuid_orders(UUID) == uuid_orders(swapped) == (UUID, swapped)
+    assert uuid_orders("") == ()
 
 
 def test_identities_of_two_hosts_are_a_conflict_never_a_guess() -> None:
