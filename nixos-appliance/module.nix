@@ -259,6 +259,8 @@ in
             "deploy_key:${cfg.deploymentKeyFile}"
             "deploy_key.pub:${cfg.deploymentKeyFile}.pub"
           ];
+        # Nix counts processors in /proc/stat; what newer ones look for there is not known to us.
+        ProcSubset = "all";
         # setpriv, which ties the NATS server's life to the daemon's, sets the capabilities that it has anyway.
         SystemCallFilter = hardening.SystemCallFilter ++ [ "capset" ];
         # Ports below 1024; packet sockets, which overhear the other DHCP servers of a link.

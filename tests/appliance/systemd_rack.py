@@ -28,13 +28,16 @@ UID: Final = 990  # of the user and the group bootstrapd, inside
 LINK: Final = "boot0"
 PLACE: Final = "/run/appliance"  # inside: bin/, config.toml, repository/, python/
 SAID: Final = f"{PLACE}/said"  # inside: its standard error
-NIX_HOME: Final = "/run/nix-test"  # inside: the store and the state of a Nix daemon
 PATIENCE_S: Final = 60.0
+_PATH: Final = "/usr/sbin:/usr/bin"
 SYSTEMD: Final = "/lib/systemd/systemd"
 NEEDS_SYSTEMD: Final = [
     pytest.mark.root,
     NEEDS_ROOT,
     pytest.mark.skipif(not os.access(SYSTEMD, os.X_OK), reason="needs systemd: .ci/install test"),
+    pytest.mark.skipif(
+        shutil.which("nft", path="/usr/sbin:/usr/bin") is None, reason="needs nft: .ci/install test"
+    ),
     pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare: apt install util-linux"),
 ]
 
@@ -57,12 +60,20 @@ mount --make-rshared /
 export container=test SYSTEMD_UNIT_PATH={place}/units
 exec {systemd} --system --log-target=console --show-status=no
 """
+_FIREWALL: Final = """table inet nixos {{
+chain input {{
+type filter hook input priority filter; policy drop;
+iifname "lo" accept
+ct state {{ established, related }} accept
+{rules}}}
+}}
+"""
 _TARGET: Final = "[Unit]\nDefaultDependencies=no\n"
 _IDLE: Final = "[Unit]\nDefaultDependencies=no\nWants={units}\n"
 _PROGRAM: Final = """#!/bin/sh
 export PYTHONPATH={place}/repository:{place}/repository/{packages} PYTHONDONTWRITEBYTECODE=1
 export LD_LIBRARY_PATH={place}/python/lib # libpython, where Python is a small program around it
-exec {python} -m bootstrapd.cli "$@"
+exec {python} {arguments} "$@"
 """
 
 
@@ -95,10 +106,10 @@ class SystemdRack:
 
     def boot(self, units: dict[str, str], config: str) -> None:
         """Starts systemd with these units, which it all wants."""
-        program = _PROGRAM.format(
-            place=PLACE, python=_python(), packages=Path(sysconfig.get_path("purelib")).relative_to(ROOT)
-        )
-        self._write("bin/bootstrapd", program, mode=0o755)
+        for name, arguments in (("bootstrapd", "-m bootstrapd.cli"), ("python", "")):
+            packages = Path(sysconfig.get_path("purelib")).relative_to(ROOT)
+            program = _PROGRAM.format(place=PLACE, python=_python(), packages=packages, arguments=arguments)
+            self._write(f"bin/{name}", program, mode=0o755)
         server = Path(sysconfig.get_path("scripts"), "nats-server")
         (self._files / "bin/nats-server").symlink_to(f"{PLACE}/repository/{server.relative_to(ROOT)}")
         for name in ("sysinit", "basic", "shutdown", "umount", "final", "network-online", "multi-user"):
@@ -118,6 +129,16 @@ class SystemdRack:
             self._process = self.appliance.call(
                 lambda: subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
             )
+
+    def firewall(self, interfaces: dict[str, dict[str, list[int]]]) -> None:
+        """As NixOS filters: known connections, the open ports on their links, and silence for all else."""
+        rules = "".join(
+            f'iifname "{link}" {protocol} dport {{ {", ".join(map(str, ports[key]))} }} accept\n'
+            for link, ports in interfaces.items()
+            for protocol, key in (("udp", "allowedUDPPorts"), ("tcp", "allowedTCPPorts"))
+        )
+        table = _FIREWALL.format(rules=rules)
+        self.appliance.call(lambda: subprocess.run(("nft", "-f", "-"), input=table, text=True, check=True))
 
     def until(self, path: str) -> Path:
         """Waits for the file inside; where it is from here."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 from nix_tools import ROOT
@@ -15,13 +13,11 @@ from nix_tools import ROOT
 from bootstrapd.model import AnyEvent
 from bootstrapd.wire.tftp_transfer import Outcome
 
-from .rendered import APPLIANCE
+from .dashboards import FILES, asked, panels
 
-DASHBOARDS: Final = sorted((APPLIANCE / "dashboards").glob("*.json"))
 HTTP: Final = (ROOT / "docs/http.md").read_text()
 SOURCES: Final = {"prometheus", "loki"}  # the uids that appliance.nix gives
 OTHERS: Final = re.compile(r"up|node_[a-z_]+")  # Prometheus' own, and the node exporter's
-WHAT: Final = re.compile(r'what(=~?)"([^"]+)"')
 METRIC: Final = re.compile(r"([a-z_]+)\{")
 HOLE: Final = re.compile(r"\{[^}]*\}")
 
@@ -46,25 +42,8 @@ def documented() -> list[str]:
     return [name for row in rows for name in re.findall(r"`([^`]+)`", row) if name != "what"]
 
 
-def panels() -> Iterator[tuple[Path, Any]]:
-    for file in DASHBOARDS:
-        for panel in json.loads(file.read_text())["panels"]:
-            yield file, panel
-
-
 def plain() -> list[str]:
     return [HOLE.sub("{}", name) for name in documented()]
-
-
-def asked() -> dict[str, str]:
-    """The names and patterns that panels ask for, with the panel."""
-    found = {}
-    for _, panel in panels():
-        for target in panel["targets"]:
-            for operator, names in WHAT.findall(target["expr"]):
-                for name in names.split("|") if operator == "=~" else [names]:
-                    found[name] = panel["title"]
-    return found
 
 
 def test_what_is_documented_is_counted() -> None:
@@ -93,8 +72,8 @@ def test_the_events_that_panels_ask_for_exist() -> None:
 
 
 def test_panels_are_whole() -> None:
-    assert {file.name for file in DASHBOARDS} == {"appliance.json", "machines.json"}
-    boards = [json.loads(file.read_text()) for file in DASHBOARDS]
+    assert {file.name for file in FILES} == {"appliance.json", "machines.json"}
+    boards = [json.loads(file.read_text()) for file in FILES]
     assert len({board["uid"] for board in boards}) == len({board["title"] for board in boards}) == len(boards)
     for file, panel in panels():
         assert panel["targets"], (file, panel["title"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,6 +19,7 @@ from dhcp_rack import EVERYBODY, open_machine
 
 from bootstrapd.wire import dhcp
 
+from .dashboards import asked
 from .rendered import appliance, built_config, unit_text
 from .systemd_rack import LINK, NEEDS_SYSTEMD, OURS, PLACE, SAID, UID, SystemdRack, rack
 
@@ -57,9 +60,10 @@ class Appliance:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Appliance]:
-    options = {"interfaces": [LINK], "deploymentKeyFile": f"{PLACE}/bin/key"}
+    options = {"interfaces": [LINK], "deploymentKeyFile": f"{PLACE}/bin/key", "openFirewall": True}
     config = built_config(options)
-    units = appliance(options, package=PLACE)["units"]
+    made_of = appliance(options, package=PLACE)
+    units = made_of["units"]
     path = f"{PLACE}/bin:/usr/bin:/bin"
     text = unit_text(units["bootstrapd"], {"PATH": path}).replace(
         units["bootstrapd"]["serviceConfig"]["ExecStart"].split()[-1], f"{PLACE}/config.toml"
@@ -70,6 +74,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Appliance]:
     with rack(files) as made:
         (files / "bin").mkdir()
         subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", files / "bin/key"), check=True)
+        made.firewall(made_of["firewall"]["interfaces"])
         made.boot({"bootstrapd.service": text}, config.read_text())
         made.until(READY)
         yield Appliance(made)
@@ -115,6 +120,34 @@ def test_a_machine_boots_by_dhcp_tftp_and_http(running: Appliance, tmp_path: Pat
     assert program[:2] == b"MZ"
     assert program == Path("/usr/lib/ipxe/snponly.efi").read_bytes()
     assert script.startswith("#!ipxe")
+
+
+def test_a_closed_port_is_closed(running: Appliance) -> None:
+    """The firewall that the boot above went through is there: it does not even say no."""
+
+    def knock() -> None:
+        socket.create_connection((OURS, 8081), timeout=0.5).close()
+
+    with pytest.raises(TimeoutError):
+        running.rack.machine.call(knock)
+
+
+def test_what_the_dashboards_ask_for_is_counted(running: Appliance) -> None:
+    """After one boot the panels of DHCP, TFTP and HTTP have something to show."""
+
+    def scrape() -> str:
+        with closing(http.client.HTTPConnection(OURS, 80, timeout=30)) as connection:
+            connection.request("GET", "/metrics")
+            with connection.getresponse() as response:
+                return response.read().decode()
+
+    text = running.rack.machine.call(scrape)
+    counted = dict(re.findall(r'^bootstrapd_total\{what="([^"]+)"\} (\S+)$', text, re.MULTILINE))
+    boot = {"dhcp.discover", "dhcp.offer", "tftp.rrq", "tftp.done", "tftp.bytes", "http.get", "http.200"}
+    boot |= {"http.bytes", "decision.chain", "event.bootasked"}
+    assert boot <= counted.keys()
+    assert all(any(re.fullmatch(pattern, name) for pattern in asked()) for name in boot)
+    assert all(float(counted[name]) > 0 for name in boot)
 
 
 def test_events_reach_its_own_nats_server(running: Appliance) -> None:
