@@ -29,6 +29,7 @@ COMMANDS: Final[dict[str, str]] = {
     "watch": "bootstrapd.cli.watch:watch",
     "images": "bootstrapd.cli.images:images",
     "profiles": "bootstrapd.cli.profiles:profiles",
+    "topology": "bootstrapd.cli.topology:topology",
     "lifecycle": "bootstrapd.cli.lifecycle:lifecycle",
 }
 BUG: Final = 70

@@ -107,7 +107,7 @@ def _declare_range(site: Site, wanted: Host, count: int, start: int, address: st
     from bootstrapd.policy import range as ranges
 
     names = ranges.names(wanted.name, start, count)
-    for name in {names[0], names[-1]}:
+    for name in (names[0], names[-1]):
         check_host_name(name)
     macs, mistakes = ranges.macs(_stdin(), count)
     addresses = [""] * count
