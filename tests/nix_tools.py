@@ -114,11 +114,12 @@ def _home() -> tempfile.TemporaryDirectory[str]:
     return home
 
 
-def _run(command: list[str], timeout_s: float) -> str:
+def environment() -> dict[str, str]:
+    """What Nix, and what starts it, has to find around it to use the tests' store."""
     if shutil.which("nix-instantiate") is None:
         pytest.skip("there is no Nix here (.ci/install test brings nix-bin)")
     home = _home().name
-    environment = os.environ | {
+    return os.environ | {
         "NIX_STORE_DIR": f"{home}/store",
         "NIX_STATE_DIR": f"{home}/state",
         "NIX_LOG_DIR": f"{home}/log",
@@ -128,8 +129,11 @@ def _run(command: list[str], timeout_s: float) -> str:
         "HOME": home,
         "XDG_CACHE_HOME": f"{home}/cache",
     }
+
+
+def _run(command: list[str], timeout_s: float) -> str:
     ran = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=timeout_s
+        command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False, timeout=timeout_s
     )
     if ran.returncode:
         said = _COLOUR.sub("", ran.stderr).strip()

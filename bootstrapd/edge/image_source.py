@@ -25,7 +25,8 @@ MANIFEST: Final = "manifest.json"
 FILE_NAME: Final = re.compile(FILE_PATTERN)
 KERNELS: Final = ("bzImage", "Image")
 TEXT_MAX_BYTES: Final = 2**20  # of a manifest, a script, a command line
-STORE: Final = Path("/nix/store")  # builds are folders of links into it
+# Builds are folders of links into it. Nix takes the variable too.
+STORE: Final = Path(os.environ.get("NIX_STORE_DIR") or "/nix/store")
 
 _STORE_INIT: Final = re.compile(r"/nix/store/[^/\s]+/init")
 _SYSTEM_CONFIG: Final = re.compile(r"systemConfig=[\"']?(/nix/store/[^/\s\"']+)")

@@ -113,6 +113,12 @@ class ImageStore:
 
     def _free(self, name: str, *, replace: bool) -> Path:
         target = self.folder / name
+        if target.is_symlink():
+            raise RefusedError(
+                f"the image {name!r} is a link to {target.readlink()}: the system's configuration declares it "
+                "(services.bootstrapd.images); change it there, or take another name",
+                "IMAGE_DECLARED",
+            )
         if target.exists() and not replace:
             taken = f"there is an image {name!r} already; --replace puts this one in its place"
             raise RefusedError(taken, "IMAGE_TAKEN")

@@ -31,7 +31,7 @@ CAUSES: Final = (
         "`nix-collect-garbage -d` frees what nothing uses; an image takes 3 GB of /nix/store",
     ),
     _cause(
-        r"does not provide attribute .*?'(?:packages|legacyPackages)\.([\w.-]+)'",
+        r"does not provide attribute .*'packages\.([\w.-]+)'",
         "the flake has no packages.{0}",
         "name the flake that has it with --flake",
     ),
@@ -44,6 +44,11 @@ CAUSES: Final = (
         r"builder for '/\S+?/[0-9a-z]{32}-(\S+?)\.drv' failed with exit code (\d+)",
         "the build of {0} failed with exit code {1}",
         "the last lines are the builder's own",
+    ),
+    _cause(  # nix 2.30 and later: the reason stands in the next line
+        r"Cannot build '/\S+?/[0-9a-z]{32}-(\S+?)\.drv'",
+        "the build of {0} failed",
+        "the last lines say which builder it was, and why",
     ),
     _cause(
         r"cannot connect to (?:socket|daemon) at '?([^':]+)",
@@ -60,7 +65,7 @@ CAUSES: Final = (
         "the checkout belongs to another user",
         "build as that user, or name it as path:… with --flake",
     ),
-    _cause(r"^\s*error: (?!$)(.+)", "{0}"),
+    _cause(r"^\s*error: (?!$)(.+)", "nix says: {0}"),
 )
 
 

@@ -156,6 +156,17 @@ def test_replacing_is_asked_for(store: ImageStore, tmp_path: Path) -> None:
     assert [path.name for path in store.folder.iterdir()] == ["nixos"]
 
 
+def test_what_the_systems_configuration_declares_is_not_replaced(store: ImageStore, tmp_path: Path) -> None:
+    built = nixpkgs(tmp_path / "built")
+    store.add("installer", built)
+    (store.folder / "declared").symlink_to(store.folder / "installer")
+    for replace in (False, True):
+        with pytest.raises(RefusedError, match="the system's configuration declares it"):
+            store.add("declared", built, replace=replace)
+    assert (store.folder / "declared").is_symlink()
+    assert (store.load(), sorted(store.images)) == ([], ["declared", "installer"])
+
+
 def test_links_into_the_nix_store_are_how_builds_look(
     store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
