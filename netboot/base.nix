@@ -107,6 +107,7 @@ in
       };
       dhcpV4Config.ClientIdentifier = "mac";
       dhcpV4Config.UseHostname = false;
+      dhcpV4Config.SendHostname = false; # every machine in this system has the same
     };
     # One card is enough to begin with: a machine has more than it has cables.
     systemd.network.wait-online = {

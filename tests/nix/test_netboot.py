@@ -290,6 +290,7 @@ def test_the_address_is_the_firmwares(kind: str) -> None:
     assert network["boot"]["matchConfig"] == {"Type": "ether", "Kind": "!*"}
     assert network["boot"]["networkConfig"]["DHCP"] == "yes"
     assert network["boot"]["dhcpV4Config"]["ClientIdentifier"] == "mac"
+    assert network["boot"]["dhcpV4Config"]["SendHostname"] is False  # one name for a whole rack
 
 
 @pytest.mark.parametrize(
