@@ -76,7 +76,7 @@ class Rack:
         }
         for name, kind in ((self.host or "live-bios", "bios"), ("live-uefi", "uefi")):
             host = HostView(name=name, profile="p", machine=f"id-{name}", state=state, **life)
-            hardware = Hardware(firmware=kind, disks=(Disk(name="vda", size_bytes=1, serial=f"{name}-0"),))
+            hardware = Hardware(firmware=kind, disks=(Disk(name="vda", size_bytes=1, serial=f"{name}-main"),))
             machine = MachineView(id=f"id-{name}", state=state, hardware=hardware)
             self._say(f"hosts show {name}", host)
             self._say(f"machines show id-{name}", machine)

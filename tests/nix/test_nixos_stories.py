@@ -67,7 +67,7 @@ def test_a_blank_machine_is_what_its_host_says() -> None:
     blank = nodes()["install_single_disk_uefi"]["machines"]["blank"]
     mac = fleet()["single-disk"].macs[0]
     assert any(f"mac={mac},bootindex=0" in option for option in blank["qemu"]["networkingOptions"])
-    assert [drive["deviceExtraOpts"]["serial"] for drive in blank["qemu"]["drives"]] == ["single-disk-0"]
+    assert [drive["deviceExtraOpts"]["serial"] for drive in blank["qemu"]["drives"]] == ["single-disk-main"]
     assert len(blank["emptyDiskImages"]) == 1
     assert not blank["directBoot"]["enable"]  # its firmware boots it
     assert blank["useEFIBoot"]
@@ -150,5 +150,5 @@ def test_the_drivers_evaluate() -> None:
             assert not facts["failed"], (name, node)
             assert facts["units"] > 50
     install = found["install_single_disk_uefi"]["nodes"]
-    assert [drive["serial"] for drive in install["blank"]["drives"]] == ["single-disk-0"]
+    assert [drive["serial"] for drive in install["blank"]["drives"]] == ["single-disk-main"]
     assert not any("user" in option for option in install["blank"]["qemu"]), "only the rack's network"

@@ -8,4 +8,4 @@ for name, machine, kind in (("live-bios", bios, "bios"), ("live-uefi", uefi, "ue
         machine.wait_for_console_text(f"bootstrapd: registered with http\\S+ as {name}")
         hardware = asked(f"machines show {seen['machine']}")["hardware"]
         assert hardware["firmware"] == kind, hardware
-        assert [disk["serial"] for disk in hardware["disks"]] == [f"{name}-0"], hardware["disks"]
+        assert [disk["serial"] for disk in hardware["disks"]] == [f"{name}-main"], hardware["disks"]
