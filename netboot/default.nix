@@ -8,6 +8,7 @@ let
   image =
     module:
     (import "${nixpkgs}/nixos/lib/eval-config.nix" {
+      lib = nixpkgs.lib or (import "${nixpkgs}/lib"); # a flake's, or that of a folder
       system = null;
       modules = [
         module

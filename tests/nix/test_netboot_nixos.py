@@ -114,3 +114,16 @@ def test_the_discovery_image_has_no_way_in_and_no_tools() -> None:
 def test_the_installer_has_what_nixos_anywhere_runs() -> None:
     wanted = {"nixos-install", "nixos-facter", "nix", "gnutar", "cpio", "util-linux", "openssh", "zfs", "mdadm"}
     assert wanted - set(nixos("installer")["packages"]) == set()
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_packages_of_the_flake_are_these_images(system: str) -> None:
+    names = evaluate(
+        "{ nixpkgs, system }: builtins.mapAttrs (_: image: image.name) "
+        "(import ./netboot { inherit nixpkgs system; })",
+        nixpkgs=str(given("NIXPKGS")),
+        system=system,
+        timeout_s=600,
+    )
+    cpu = system.partition("-")[0]
+    assert names == {kind: f"bootstrapd-{kind}-{cpu}" for kind in KINDS}
