@@ -69,14 +69,14 @@ def layout(fleet: Fleet) -> Picture:
     heights = [[card.height(width) for card in row] for row in cards]
     columns = min(COLUMNS, key=lambda count: _distance(count, width, heights))
     columns = max(min(columns, max((len(row) for row in cards), default=1)), 1)
-    whole = max(columns * (TRUNK + width), WIDTH_MIN)
+    whole = max(columns * (TRUNK + width), WIDTH_MIN, switch_tree(fleet, 0, 0)[1])
     width = round(min(whole / columns - TRUNK, CARD_MAX), 1)
     items, y = _head(fleet, colours, whole)
     if not fleet.sections:
         nothing, y = paragraph([(NOTHING, PLAIN, "muted")], MARGIN, y, whole)
         items += nothing
         y += SECTION_GAP
-    tree, right, bottom = switch_tree(fleet, MARGIN, y)
+    tree, _, bottom = switch_tree(fleet, MARGIN, y)
     items += tree
     y = bottom + (SECTION_GAP if tree else 0)
     for at, (section, own) in enumerate(zip(fleet.sections, cards, strict=True)):
@@ -88,7 +88,7 @@ def layout(fleet: Fleet) -> Picture:
     return Picture(
         title="The fleet",
         about=_count(fleet),
-        width=round(max(whole + 2 * MARGIN, right + MARGIN)),
+        width=round(whole + 2 * MARGIN),
         height=round(y - SECTION_GAP + MARGIN),
         items=tuple(items),
     )

@@ -67,3 +67,31 @@ def test_from_enrolling_without_a_daemon_to_words_over_tcp(
         assert cli(tmp_path, "hosts", "list", **elsewhere | {"BOOTSTRAPD_TOKEN_FILE": str(profile)})[0] == 2
     finally:
         server.kill()
+
+
+def test_a_rack_from_one_line_is_taken_up_and_armed_at_once(tmp_path: Path) -> None:
+    profile = tmp_path / "hosts/profiles/disky.toml"
+    profile.parent.mkdir(parents=True)
+    profile.write_text('image = "installer"\nlayout = "single"\n')
+    server = Server(tmp_path)
+    server.start()
+    try:
+        words = (
+            "--name",
+            "cim-{:03}",
+            "--count",
+            "200",
+            "--profile",
+            "disky",
+            "--address",
+            "10.1.0.1/16",
+            "--arm",
+        )
+        code, said, err = cli(tmp_path, "hosts", "add", *words, "--json")
+        assert (code, err) == (0, "")
+        hosts = json.loads(said)
+        assert [host["name"] for host in hosts] == [f"cim-{at:03}" for at in range(1, 201)]
+        assert {host["arm"]["by"] for host in hosts} == {"hosts add"}
+        assert server.api("/v1/status")["hosts"] == 200
+    finally:
+        server.kill()

@@ -215,3 +215,20 @@ def test_a_name_that_is_no_text_is_a_sentence_that_can_be_sent(folder: Path) -> 
     assert profile.startswith(rf"{folder}/profiles/p\udcfe.toml: the name is not UTF-8")
     assert host.startswith(rf"{folder}/x\udcff/host.toml: the name is not UTF-8")
     assert "".join(caught.value.mistakes).encode()
+
+
+async def test_networks_are_watched_and_a_broken_file_keeps_the_last_good_ones(
+    kept: Kept, folder: Path
+) -> None:
+    put(folder, "networks.toml", '[network.boot]\nsubnet = "10.1.0.0/24"\n')
+    book = await kept.next()
+    assert isinstance(book, HostBook)
+    assert book.networks["boot"].subnet == "10.1.0.0/24"
+    put(folder, "networks.toml", '[network.boot]\nsubnet = "10.1.0.5/24"\n')
+    said = await kept.next()
+    assert isinstance(said, list)
+    (mistake,) = said
+    assert "networks.toml: network.boot.subnet: 10.1.0.5/24 is an address in a network" in mistake
+    assert kept.dir.book == book
+    put(folder, "networks.toml", '[network.boot]\nsubnet = "10.1.0.0/24"\n')
+    assert await kept.next() == []
