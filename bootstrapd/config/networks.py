@@ -121,8 +121,8 @@ def _check_switches(
 
 def _above(name: str, switches: Mapping[str, SwitchTable]) -> list[str]:
     """The switches on the way up from this one, each once."""
-    found: list[str] = []
+    found: dict[str, None] = {}
     while (uplink := switches[name].uplink) and uplink in switches and uplink not in found:
-        found.append(uplink)
+        found[uplink] = None
         name = uplink
-    return found
+    return list(found)

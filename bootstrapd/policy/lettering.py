@@ -23,8 +23,9 @@ _SANS: Final = (
 )
 _REGULAR: Final = 0.96  # of the bold width, at most, for letters and digits
 _MONO: Final = 602
-_OTHER: Final = 850
-_WIDE: Final = 1100  # East Asian characters and emoji
+_DOT: Final = 380  # between the words of a line, and for what cannot be shown
+_OTHER: Final = 1150  # the widest letters of Cyrillic and Greek, in DejaVu Sans too
+_WIDE: Final = 1300  # East Asian characters and emoji
 
 
 class Face(Struct, frozen=True):
@@ -48,6 +49,8 @@ class Face(Struct, frozen=True):
         if 0 <= at < len(_SANS):
             is_narrower = not self.is_bold and char.isalnum()
             return _MONO if self.is_mono else _SANS[at] * (_REGULAR if is_narrower else 1)
+        if char == "·":
+            return _MONO if self.is_mono else _DOT
         return _WIDE if unicodedata.east_asian_width(char) in "WF" or ord(char) > 0xFFFF else _OTHER
 
     def wrap(self, text: str, room: float) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import chain, count
 from typing import Final
 
 from bootstrapd.model import Host, Network, Switch
@@ -28,8 +29,8 @@ def nix(fleet: Fleet) -> str:
     """The fleet as the text of a Nix file."""
     names = {host.name for host in fleet.hosts}
     switches = {switch.name: switch for switch in fleet.all_switches}
-    nodes = {name: f"switch-{name}" if name in names else name for name in switches}
-    appliance = "bootstrapd-appliance" if {*names, *nodes.values()} & {"bootstrapd"} else "bootstrapd"
+    nodes = {name: _free(names, name, f"switch-{name}") for name in switches}
+    appliance = _free(names, "bootstrapd", "bootstrapd-appliance")
     ports: dict[str, dict[str, Value]] = {name: {} for name in switches}
     tree: dict[str, Value] = {
         host.name: _host(host, section, fleet, nodes, ports)
@@ -44,6 +45,14 @@ def nix(fleet: Fleet) -> str:
         tree[appliance] = _appliance(fleet)
     module: dict[str, Value] = {"networks": {n.name: _network(n) for n in fleet.networks}, "nodes": tree}
     return f"{HEAD}\n{{ ... }}:\n{_written(module, '')}\n"
+
+
+def _free(taken: set[str], name: str, instead: str) -> str:
+    """What nobody's node is called yet: the name, or the one instead, numbered if need be. It is taken then."""
+    names = chain((name, instead), (f"{instead}-{number}" for number in count(2)))
+    found = next(each for each in names if each not in taken)
+    taken.add(found)
+    return found
 
 
 def _network(network: Network) -> dict[str, Value]:
@@ -66,7 +75,7 @@ def _host(
         first["network"] = section.network.name
         if section.network.gateway:
             first["gateways"] = [section.network.gateway]
-    switch, port = switch_of(host)
+    switch, port = map(clean, switch_of(host))  # what looks alike is one port: an attribute stands there once
     if switch in ports:
         first["physicalConnections"] = [{"node": nodes[switch], "interface": port}]
         ports[switch].setdefault(port, {})

@@ -53,6 +53,29 @@ def test_a_switch_or_a_host_with_a_name_that_is_taken_gets_a_node_of_its_own(tmp
     assert nodes["w-1"]["interfaces"]["nic1"]["physicalConnections"][0]["node"] == "switch-rack4"
 
 
+def test_no_node_takes_the_place_of_another(tmp_path: Path) -> None:
+    """Also where what a switch or the appliance would be called instead is somebody's name."""
+    names = ("core", "switch-core", "switch-core-2", "bootstrapd")
+    hosts = {f"{name}/host.toml": f'profile = "node"\nmatch.port = "core/{name}"\n' for name in names}
+    hosts |= {"core/host.toml": 'profile = "node"\nmatch.port = "switch-core/·"\n'}
+    hosts |= {"w-2/host.toml": 'profile = "node"\nmatch.port = "switch-core/\\u202e"\n'}
+    # those two are one port, as they are shown
+    switches = "".join(f"[switch.{name}]\n" for name in ("core", "switch-core", "bootstrapd-appliance"))
+    networks = f'[network.boot]\nsubnet = "10.1.0.0/24"\nappliance = "10.1.0.2"\n{switches}'
+    book = parse_hosts({**files(), **hosts, "networks.toml": networks})
+    nodes = evaluate(MODULE, file=written(tmp_path, book))["nodes"]
+    assert len(nodes) == len(book.hosts) + len(book.switches) + 1, "and the appliance"
+    assert all(nodes[name]["hardware"]["info"].startswith(("node", "desk")) for name in book.hosts)
+    ports = {
+        (link["node"], link["interface"])
+        for name in book.hosts
+        for nic in nodes[name]["interfaces"].values()
+        for link in nic.get("physicalConnections", [])
+    }
+    assert all(port in nodes[node]["interfaces"] for node, port in ports)
+    assert len(ports) == len(names)  # three of core, and one that two hosts are on
+
+
 @settings(max_examples=8, deadline=None)
 @given(st.lists(st.tuples(TEXT, TEXT), min_size=8, max_size=8))
 def test_strings_come_back_as_they_went_in(texts: list[tuple[str, str]]) -> None:
