@@ -91,9 +91,10 @@
         appliance = withPackage ./appliance.nix;
         iso = withPackage image.iso;
         raw = withPackage image.raw;
-        installer = ../netboot/installer.nix;
-        discovery = ../netboot/discovery.nix;
-        report = ../netboot/agent/module.nix;
+        # Attribute sets: `nix flake check` takes no path for a module.
+        installer.imports = [ ../netboot/installer.nix ];
+        discovery.imports = [ ../netboot/discovery.nix ];
+        report.imports = [ ../netboot/agent/module.nix ];
       };
 
       nixosConfigurations.appliance = appliance "x86_64-linux" image.raw;
