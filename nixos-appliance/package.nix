@@ -33,6 +33,7 @@ python3Packages.buildPythonApplication {
       ../pyproject.toml
       ../README.md
       ../bootstrapd
+      ../docs # the schemas of events
       ../netboot
       ../hosts
       ./. # the flake: `bootstrapd images build` builds from it

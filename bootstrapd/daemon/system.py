@@ -9,9 +9,13 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
+import structlog
+
 from bootstrapd.edge import programs
 from bootstrapd.errors import EdgeError
 from bootstrapd.model import Program
+
+log = structlog.get_logger("bootstrapd")
 
 
 def make(folder: Path) -> None:
@@ -30,9 +34,12 @@ def allow_open_files() -> None:
 
 
 def refuse_without(found: Mapping[str, Program]) -> None:
+    """EdgeError: machines of this kind cannot be booted. One for 64-bit ARM alone says so and goes on."""
     missing = programs.missing(found)
-    if missing:
+    if missing and not any(name in found for name in programs.FOR_ARM):
         raise EdgeError(" ".join(missing))
+    for sentence in missing:
+        log.warning(sentence)
 
 
 def notify(state: str) -> None:

@@ -54,6 +54,8 @@ REQUIRED: Final = {
     "BIOS machines": ("undionly.kpxe", "ipxe.pxe"),
     "x86-64 UEFI machines": ("snponly.efi", "ipxe.efi"),
 }
+# What an appliance has that is for these machines alone.
+FOR_ARM: Final = ("snponly-arm64.efi", "ipxe-arm64.efi")
 
 
 def find(folders: Sequence[Path], system: Sequence[Path] = SYSTEM_FOLDERS) -> dict[str, Program]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
+import nix_tools
 import pytest
-from nix_tools import ROOT, evaluate
+from nix_tools import ROOT, evaluate, given
 
 from .rendered import APPLIANCE
 
@@ -93,3 +97,36 @@ def test_the_readme_names_every_option() -> None:
         re.findall(r"`([a-zA-Z]+)(?:\.<name>)?`", "".join(re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)))
     )
     assert told == set(evaluate(expression))
+
+
+ANYWHERE: Final = """{
+  inputs.nixpkgs.url = "path:/nowhere";
+  inputs.disko.url = "path:/nowhere";
+  outputs = _: {
+    packages = builtins.listToAttrs (map (system: {
+      name = system;
+      value.default = derivation { name = "nixos-anywhere"; inherit system; builder = "/bin/sh"; };
+    }) [ "x86_64-linux" "aarch64-linux" ]);
+  };
+}
+"""
+
+
+def test_nix_flake_check_has_nothing_to_say(tmp_path: Path) -> None:
+    """The repository as it is here, with a real nixpkgs and disko; nothing is built, nothing fetched."""
+    nixpkgs, disko = given("NIXPKGS"), given("DISKO")
+    copy, anywhere = tmp_path / "repository", tmp_path / "nixos-anywhere"
+    listed = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate")
+    names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
+    for name in filter(lambda name: name and (ROOT / name).is_file(), names):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, copy / name)
+    for act in (("init", "-q"), ("add", "--all")):
+        subprocess.run(("git", *act), cwd=copy, check=True)
+    anywhere.mkdir()
+    (anywhere / "flake.nix").write_text(ANYWHERE)
+    inputs = {"nixpkgs": nixpkgs, "disko": disko, "nixos-anywhere": anywhere}
+    overrides = [word for name, path in inputs.items() for word in ("--override-input", name, f"path:{path}")]
+    command = ["nix", "--extra-experimental-features", "nix-command flakes", "flake", "check", "--no-build"]
+    flake = f"git+file://{copy}?dir=nixos-appliance"
+    nix_tools._run([*command, flake, *overrides, "--no-write-lock-file"], timeout_s=600)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -119,3 +120,33 @@ def nested(key: str, value: object) -> dict[str, Any]:
 def at(settings: dict[str, Any], key: str) -> object:
     section, _, name = key.rpartition(".")
     return (settings[section] if section else settings)[name]
+
+
+def hosts(folder: Path, text: str) -> Path:
+    (folder / "hosts/node-1").mkdir(parents=True)
+    (folder / "hosts/node-1/host.toml").write_text(text)
+    return folder / "hosts"
+
+
+def test_a_hosts_folder_is_copied_into_the_store_and_checked_there(tmp_path: Path) -> None:
+    good = hosts(tmp_path / "good", 'profile = "minimal"\n[match]\nmac = ["52:54:00:aa:bb:01"]\n')
+    config = parse_config(built_config({"hostsDir": good}).read_text())
+    assert config.paths.hosts.startswith(str(evaluate("builtins.storeDir")))
+    assert (Path(config.paths.hosts) / "node-1/host.toml").read_text() == (
+        good / "node-1/host.toml"
+    ).read_text()
+
+
+def test_a_mistake_in_a_host_ends_the_build(tmp_path: Path) -> None:
+    with pytest.raises(NixError) as refused:
+        built_config({"hostsDir": hosts(tmp_path, 'profile = "minimal"\n[match]\nmac = "52:54"\n')})
+    assert "node-1/host.toml: match.mac" in str(refused.value)
+
+
+def test_a_folder_elsewhere_is_used_where_it_is() -> None:
+    made = appliance({"hostsDir": "/srv/hosts", "settings": {"paths": {"images": "/srv/images"}}})
+    unit = made["units"]["bootstrapd"]
+    assert made["settings"]["paths"]["hosts"] == "/srv/hosts"
+    assert unit["serviceConfig"]["ReadWritePaths"] == ["-/srv/hosts", "-/srv/images"]
+    assert unit["unitConfig"]["RequiresMountsFor"] == ["/var/lib/bootstrapd", "/srv/hosts", "/srv/images"]
+    assert made["units"]["bootstrapd-images"]["serviceConfig"]["ReadWritePaths"] == ["-/srv/images"]
