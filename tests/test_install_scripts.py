@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -279,6 +280,60 @@ def test_verify_says_what_stands_under_mnt(stage: Stage, shell: str) -> None:
         "@report\tserver\t",
         f"@report\ttoken\t-rw------- {owner}",
     }
+
+
+def mapped(stage: Stage, name: str, target: str) -> None:
+    (stage.root / "dev/mapper").mkdir(exist_ok=True)
+    (stage.root / "dev/mapper" / name).symlink_to(f"../{target}")
+
+
+@pytest.mark.parametrize("shell", READING_SHELLS)
+@pytest.mark.parametrize(
+    ("stack", "root"),
+    [
+        (("vda2",), "/dev/vda2 /mnt btrfs"),  # the layouts single-disk, btrfs
+        (("vda2", "md127"), "/dev/md127 /mnt ext4"),  # mdadm-raid1
+        (("vda2", "dm-0"), "/dev/mapper/root /mnt ext4"),  # lvm, luks
+        (("vda2", "md127", "dm-1", "dm-0"), "/dev/mapper/root /mnt ext4"),  # all of them on each other
+    ],
+)
+def test_verify_sees_through_what_a_layout_builds_on_its_disk(
+    stage: Stage, shell: str, stack: tuple[str, ...], root: str
+) -> None:
+    partitioned(stage)
+    for below, name in pairwise(stack):
+        stage.add_block(name, PART_BYTES)
+        stage.hold(name, below)
+    mapped(stage, "root", "dm-0")
+    stage.mount("tmpfs / tmpfs", root, "/dev/vda1 /mnt/boot vfat")
+    _, said = run(stage, "verify", shell=shell)
+    source, _, kind = root.split()
+    assert f"@mount\t/mnt\t{source}\t{kind}\tchosen" in said.splitlines()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("members", "place"),
+    [
+        (("vda2",), "chosen"),  # zfs-mirror, of which one half is pretended here
+        (("vda2", "sdb1"), "elsewhere"),
+        (("sdb1", "vda2"), "elsewhere"),
+        ((), "unknown"),
+    ],
+)
+def test_verify_sees_which_disks_a_pool_stands_on(
+    stage: Stage, shell: str, members: tuple[str, ...], place: str
+) -> None:
+    partitioned(stage)
+    lines = "".join(f"\\t  {stage.root}/dev/{name}  ONLINE 0 0 0\\n" for name in members)
+    (stage.folder / "remote" / "zpool").write_text(
+        f"#!/bin/sh\n[ \"$*\" = 'status -LP rpool' ] && printf 'config:\\n\\tmirror-0 ONLINE\\n{lines}'\n"
+    )
+    stage.mount("tmpfs / tmpfs", "rpool/root /mnt zfs", "rpool/nix /mnt/nix zfs")
+    _, said = run(stage, "verify", shell=shell)
+    assert {f"@mount\t/mnt\trpool/root\tzfs\t{place}", f"@mount\t/mnt/nix\trpool/nix\tzfs\t{place}"} < set(
+        said.splitlines()
+    )
 
 
 @pytest.mark.parametrize("shell", READING_SHELLS)

@@ -21,6 +21,7 @@ _DISK_NAME: Final = re.compile(
     r"|(?:sd|vd|hd|xvd)[a-z]+\d*|nvme\d+n\d+(?:p\d+)?|mmcblk\d+(?:p\d+)?)"
 )
 _PARTITION: Final = re.compile(r"-part\d+$")
+_COMMENT: Final = re.compile(r"^\s*#.*$", re.MULTILINE)  # disko's own speak of "/dev/disk/by-path/..-partN"
 _ASIDE = "Nothing was changed on the machine"
 
 
@@ -53,7 +54,7 @@ def judge_report_unit(job: Job, built: Built, *, is_there: bool) -> Failure | No
 
 def judge_layout(job: Job, disko_script: str) -> Failure | None:
     """The layout names every chosen disk, and no disk that was not chosen: no other one is ever erased."""
-    named = {_PARTITION.sub("", name) for name in _DISK_NAME.findall(disko_script)}
+    named = {_PARTITION.sub("", name) for name in _DISK_NAME.findall(_COMMENT.sub("", disko_script))}
     chosen = {disk.path for disk in job.disks}
     wrong = [f"the layout was built for {name}, which was not chosen" for name in sorted(named - chosen)]
     wrong += [f"the layout does not use the chosen disk {path}" for path in sorted(chosen - named)]

@@ -1,6 +1,6 @@
-# One disk for everything: a machine boots it by BIOS and by UEFI alike.
+# One disk for everything, ext4: a machine boots it by BIOS and by UEFI alike.
 # `disks` comes from hosts/<name>/disks.json, the disks that were chosen for the host: { main = "/dev/disk/by-id/…"; }
-{ disks, ... }:
+{ disks, profile, ... }:
 {
   disko.devices.disk.main = {
     type = "disk";
@@ -18,8 +18,8 @@
           content = {
             type = "filesystem";
             format = "vfat";
-            # The label is how a netbooted machine finds its loader (esp_label in the profile).
-            extraArgs = [ "-F" "32" "-n" "ESP" ];
+            # The label is how a netbooted machine finds its loader.
+            extraArgs = [ "-F" "32" "-n" profile.esp_label ];
             mountpoint = "/boot";
             mountOptions = [ "umask=0077" ];
           };

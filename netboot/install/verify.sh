@@ -13,6 +13,26 @@ place() {
     if [ -n "$1" ]; then echo elsewhere; else echo unknown; fi
 }
 
+# POOL: whether a ZFS pool stands on chosen disks and on no other
+pool_place() {
+    found=unknown
+    for node in $(zpool status -LP "$1" 2>/dev/null | awk '$1 ~ "^/" { print $1 }'); do
+        case $(place "${node##*/}") in
+        chosen) [ "$found" = elsewhere ] || found=chosen ;;
+        *) found=elsewhere ;;
+        esac
+    done
+    echo "$found"
+}
+
+# SOURCE TYPE: whether what is mounted from there stands on a chosen disk
+place_of() {
+    case $2 in
+    zfs) pool_place "${1%%/*}" ;;
+    *) place "$(device_of "$1")" ;;
+    esac
+}
+
 # SOURCE: the volume label of its file system. By blkid's `LABEL="…"`: busybox's blkid knows no options
 label_of() {
     blkid "$ROOT$1" 2>/dev/null | tr ' ' '\n' | sed -n 's/^LABEL="\(.*\)"$/\1/p'
@@ -32,7 +52,7 @@ mounts | while IFS=$TAB read -r source target type; do
     /mnt | /mnt/*) ;;
     *) continue ;;
     esac
-    fact mount "$target" "$source" "$type" "$(place "$(device_of "$source")")"
+    fact mount "$target" "$source" "$type" "$(place_of "$source" "$type")"
     if [ "$type" = vfat ]; then
         fact esp "$target" "$(label_of "$source")"
         say_loaders "$target"

@@ -134,6 +134,11 @@ def test_a_system_that_could_not_be_recognised_is_not_rebooted(line: str) -> Non
     ("script", "words"),
     [
         (f"disk={PATH}\nmkfs.ext4 /dev/disk/by-partlabel/disk-main-root {PATH}-part2", ""),
+        (
+            f"disk={PATH}\n    # ensure /dev/disk/by-path/..-partN exists before continuing",
+            "",
+        ),  # disko's own words
+        (f"disk={PATH}\n\n#\ndisk=/dev/sdb # chosen", "built for /dev/sdb"),
         (f"disk={PATH}\ndisk=/dev/sdb", "built for /dev/sdb, which was not chosen"),
         (f"disk={PATH}\ndisk=/dev/disk/by-id/wwn-0x5", "built for /dev/disk/by-id/wwn-0x5, which was not"),
         ("disk=/dev/disk/by-id/none", "does not use the chosen disk " + PATH),

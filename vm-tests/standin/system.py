@@ -61,7 +61,8 @@ def parts() -> Path:
 
 def _evaluate(folder: Path, host: str, profile: str) -> dict[str, Any]:
     """The layout's disko.devices for the chosen disks."""
-    name = tomllib.loads(_shared(folder, f"profiles/{profile}.toml").read_text()).get("layout", "")
+    facts = tomllib.loads(_shared(folder, f"profiles/{profile}.toml").read_text())
+    name = facts.get("layout", "")
     if not name:
         raise BuildError(f"the profile {profile} names no layout")
     layout = _shared(folder, f"layouts/{name}.nix")
@@ -71,7 +72,9 @@ def _evaluate(folder: Path, host: str, profile: str) -> dict[str, Any]:
         let
           layout = import {layout};
           disks = builtins.fromJSON (builtins.readFile {json.dumps(str(_kept(disks)))});
-          arguments = builtins.intersectAttrs (builtins.functionArgs layout) {{ inherit disks; lib = {{ }}; }};
+          profile.esp_label = {json.dumps(facts.get("esp_label", "ESP"))};
+          given = {{ inherit disks profile; lib = {{ }}; }};
+          arguments = builtins.intersectAttrs (builtins.functionArgs layout) given;
         in
         (if builtins.isFunction layout then layout arguments else layout).disko.devices"""
     argv = [

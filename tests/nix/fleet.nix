@@ -1,0 +1,27 @@
+# hosts/default.nix over the stub options: a function of its arguments, as a user's flake calls it. Where `nixpkgs` (and
+# `disko`) are real sources, over those.
+{
+  nixpkgs ? null,
+  disko ? null,
+  darwin ? null,
+}:
+let
+  ours = import ./lib.nix;
+  stub = {
+    lib = ours // {
+      nixosSystem = args: import ./system.nix args;
+    };
+  };
+  real = rec {
+    lib = import (nixpkgs + "/lib") // {
+      nixosSystem = args: import (nixpkgs + "/nixos/lib/eval-config.nix") ({ inherit lib; system = null; } // args);
+    };
+  };
+in
+import ../../hosts {
+  nixpkgs = if nixpkgs == null then stub else real;
+  disko.nixosModules.disko = if disko == null then { } else disko + "/module.nix";
+  nix-darwin = if darwin == null then null else {
+    lib.darwinSystem = args: import (darwin + "/eval-config.nix") ({ inherit (real) lib; enableNixpkgsReleaseCheck = false; } // args);
+  };
+}
