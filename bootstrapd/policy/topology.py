@@ -68,7 +68,7 @@ def fleet(book: HostBook) -> Fleet:
         Section(
             network=network,
             hosts=tuple(within[name]),
-            switches=tuple(sorted(s.name for s in book.switches.values() if name in s.networks)),
+            switches=tuple(sorted((s.name for s in book.switches.values() if name in s.networks), key=natural)),
         )
         for name, network in book.networks.items()
     ]

@@ -215,6 +215,13 @@ def test_no_name_breaks_a_line_of_mermaid(book: HostBook) -> None:
         assert re.fullmatch(rf"  (?:{node}|{link})", plain), line
 
 
+def test_a_network_names_its_switches_in_the_order_of_their_numbers() -> None:
+    book = large(1)
+    racks = {f"r{at}": replace(book.switches["rack4"], name=f"r{at}") for at in range(12)}
+    boot, *_ = fleet(replace(book, switches=book.switches | racks)).sections
+    assert boot.switches == (*(f"r{at}" for at in range(12)), "rack4", "rack5")
+
+
 def test_numbers_in_names_sort_by_size() -> None:
     assert sorted(["w-10", "w-2", "a", "w-02b", "1"], key=natural) == ["1", "a", "w-2", "w-02b", "w-10"]
 
