@@ -51,16 +51,25 @@ let
   # Which disk plays which role. The daemon writes disks.json when it has chosen them; until then each is a name that no
   # disk can have, so that a system evaluates and an install of it refuses.
   disksOf =
-    host: layout:
+    host: profile: layout:
     let
       file = folder + "/${host.name}/disks.json";
       chosen = if builtins.pathExists file then lib.importJSON file else { };
-      roles = if host.disk == { } then [ "main" ] else builtins.attrNames host.disk;
+      roles = builtins.attrNames (declaredDisks host profile);
       unknown = role: "/dev/disk/by-id/no-disk-chosen-for-${host.name}-${role}";
       missing = role: throw ''
         hosts/${host.name}/host.toml: disk.${role}: missing; layout ${baseNameOf layout} needs a [disk.${role}]'';
     in
-    lib.genAttrs (if layout == null then [ ] else asked layout) missing // lib.genAttrs roles unknown // chosen;
+    lib.genAttrs (if layout == null then [ ] else [ "main" ] ++ asked layout) missing // lib.genAttrs roles unknown // chosen;
+  # What bootstrapd/policy/claim.py chooses disks by: the host's own selectors, else its profile's, else one disk.
+  declaredDisks =
+    host: profile:
+    if host.disk != { } then
+      host.disk
+    else if profile.disk or { } != { } then
+      profile.disk
+    else
+      { main = { }; };
   # The roles that a layout's text names: `disks.NAME`.
   asked =
     layout:
@@ -103,7 +112,7 @@ let
       layout = layoutOf host profile;
     in
     nixpkgs.lib.nixosSystem {
-      specialArgs = argsOf host profile (disksOf host layout);
+      specialArgs = argsOf host profile (disksOf host profile layout);
       modules = [
         disko.nixosModules.disko
         ../netboot/agent/module.nix

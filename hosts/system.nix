@@ -14,7 +14,8 @@ let
   isX86 = pkgs.stdenv.hostPlatform.isx86;
   hasKeys = config.users.users.root.openssh.authorizedKeys.keys != [ ];
   used = map (disk: disk.device) (lib.attrValues config.disko.devices.disk);
-  unused = lib.filter (role: !lib.elem disks.${role} used) (lib.attrNames host.disk);
+  declared = if host.disk != { } then host.disk else profile.disk or { };
+  unused = lib.filter (role: !lib.elem disks.${role} used) (lib.attrNames declared);
 in
 {
   imports = [ ./address.nix ];

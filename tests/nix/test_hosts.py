@@ -140,6 +140,12 @@ def test_a_layout_that_needs_another_disk_says_which(folder: Path) -> None:
     assert "hosts/w1/host.toml: disk.mirror: missing; layout zfs-mirror.nix needs a [disk.mirror]" in said
 
 
+def test_a_host_without_the_main_disk_is_told_so_too(folder: Path) -> None:
+    write(folder, {"w1/host.toml": host_of("disk", mac=1) + '[disk.system]\nserial = "A"\n'})
+    said = refusal(folder, "w1", "config.disko.devices.disk.main.device")
+    assert "hosts/w1/host.toml: disk.main: missing; layout single-disk.nix needs a [disk.main]" in said
+
+
 def test_a_disk_that_the_layout_does_not_use_is_not_erased_for_nothing(folder: Path) -> None:
     write(
         folder,
