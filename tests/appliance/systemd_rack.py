@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from namespaces import NEEDS_ROOT, Namespace
@@ -51,9 +51,10 @@ mount -t tmpfs -o mode=755 tmpfs /var/lib
 mkdir -p {place}/repository {place}/python
 mount --bind {repository} {place}/repository
 mount --bind {python} {place}/python
-cp -r {files}/bin {files}/units {files}/config.toml {place}/
+cp -rP {files}/bin {files}/units {files}/more {files}/config.toml {files}/tmpfiles.conf {place}/
 mount --bind {files}/passwd /etc/passwd
 mount --bind {files}/group /etc/group
+systemd-tmpfiles --create {place}/tmpfiles.conf
 mount -t sysfs -o ro sysfs /sys
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount --make-rshared /
@@ -104,8 +105,19 @@ class SystemdRack:
         file = self.root / SAID.lstrip("/")
         return file.read_text(errors="replace") if file.exists() else ""
 
-    def boot(self, units: dict[str, str], config: str) -> None:
-        """Starts systemd with these units, which it all wants."""
+    def boot(self, units: dict[str, str], config: str, tmpfiles: Any = None) -> None:
+        """Starts systemd with these units, which it all wants, and NixOS' `systemd.tmpfiles.settings`.
+
+        What is in the folder `more` of the rack's files is at PLACE/more.
+        """
+        (self._files / "more").mkdir(exist_ok=True)
+        rules = [
+            f"{kind} {path} {rule['mode']} {rule['user']} {rule['group']}"
+            for paths in (tmpfiles or {}).values()
+            for path, kinds in paths.items()
+            for kind, rule in kinds.items()
+        ]
+        self._write("tmpfiles.conf", "\n".join(rules) + "\n")
         for name, arguments in (("bootstrapd", "-m bootstrapd.cli"), ("python", "")):
             packages = Path(sysconfig.get_path("purelib")).relative_to(ROOT)
             program = _PROGRAM.format(place=PLACE, python=_python(), packages=packages, arguments=arguments)

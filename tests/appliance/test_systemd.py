@@ -7,7 +7,8 @@ import json
 import re
 import socket
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from bootstrapd.wire import dhcp
 
 from .dashboards import asked
 from .rendered import appliance, built_config, unit_text
-from .systemd_rack import LINK, NEEDS_SYSTEMD, OURS, PLACE, SAID, UID, SystemdRack, rack
+from .systemd_rack import LINK, NEEDS_SYSTEMD, OURS, PATIENCE_S, PLACE, SAID, UID, SystemdRack, rack
+from .test_images import MANIFEST
 
 pytestmark = NEEDS_SYSTEMD
 
@@ -51,11 +53,28 @@ class Appliance:
         assert ran.returncode == 0, ran.stderr + self.rack.said
         return json.loads(ran.stdout)
 
+    def until(self, holds: Callable[[Any], bool]) -> Any:
+        """The status, once that holds; a question takes its time."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not holds(told := self.status()):
+            assert time.monotonic() < deadline, f"{told}\n{self.rack.said}"
+        return told
+
     @property
     def main(self) -> Path:
         """The daemon in /proc."""
         pid = self.rack.inside("systemctl", "show", "-P", "MainPID", "bootstrapd").stdout.strip()
         return self.rack.root / "proc" / pid
+
+
+def declare(folder: Path, name: str) -> None:
+    """An image, and the folder of links that a system's configuration comes to."""
+    (folder / "declared").mkdir(parents=True)
+    (folder / "image").mkdir()
+    (folder / "declared" / name).symlink_to(f"{PLACE}/more/image")
+    for file in ("bzImage", "initrd"):
+        (folder / "image" / file).write_text(file)
+    (folder / "image/manifest.json").write_text(json.dumps(MANIFEST))
 
 
 @pytest.fixture(scope="module")
@@ -71,17 +90,23 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Appliance]:
     assert f"--config {PLACE}/config.toml\n" in text
     text = text.replace("[Service]\n", f"[Service]\nStandardError=append:{SAID}\n")
     files = tmp_path_factory.mktemp("systemd")
+    images = unit_text(units["bootstrapd-images"], {"PATH": path})
+    images = re.sub(r'"\S+-link-images.sh"', f"{PLACE}/repository/nixos-appliance/link-images.sh", images)
+    images = re.sub(r'"\S+-bootstrapd-images-checked"', f"{PLACE}/more/declared", images)
+    assert images.count(PLACE) == 3
+    declare(files / "more", "installer")
     with rack(files) as made:
         (files / "bin").mkdir()
         subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", files / "bin/key"), check=True)
         made.firewall(made_of["firewall"]["interfaces"])
-        made.boot({"bootstrapd.service": text}, config.read_text())
+        wanted = {"bootstrapd.service": text, "bootstrapd-images.service": images}
+        made.boot(wanted, config.read_text(), made_of["tmpfiles"])
         made.until(READY)
         yield Appliance(made)
 
 
 def test_it_is_ready_and_nothing_is_wrong(running: Appliance) -> None:
-    told = running.status()
+    told = running.until(lambda told: told["nats"]["is_connected"])
     doors = {(view["door"], view["port"]) for view in told["listeners"]}
     assert doors == {("dhcp", 67), ("pxe", 4011), ("tftp", 69), ("http", 80)}
     # What the test's PATH lacks is said, and only that.
@@ -151,8 +176,23 @@ def test_what_the_dashboards_ask_for_is_counted(running: Appliance) -> None:
 
 
 def test_events_reach_its_own_nats_server(running: Appliance) -> None:
-    nats = running.status()["nats"]
-    assert nats["is_connected"], nats
+    running.until(lambda told: told["nats"]["is_connected"] and told["nats"]["lag"] == 0)
+
+
+def test_declared_images_are_served(running: Appliance) -> None:
+    assert running.status()["images"] == 1
+    [line] = json.loads(running.cli("images", "list", "--json").stdout)
+    assert line["name"] == "installer"
+
+
+def test_an_operator_may_write_hosts_and_a_stranger_may_not(running: Appliance) -> None:
+    """The daemon notices, and reads what another user wrote."""
+    words = ("hosts", "add", "52:54:00:aa:bb:09", "--name", "node-9", "--profile", "minimal")
+    assert running.cli(*words, user="nobody", groups="--clear-groups").returncode != 0
+    before = running.status()["hosts"]
+    added = running.cli(*words, user="nobody", groups="--groups=bootstrapd")
+    assert added.returncode == 0, added.stderr
+    running.until(lambda told: told["hosts"] == before + 1)
 
 
 def test_an_operator_is_whoever_is_in_the_group(running: Appliance) -> None:
