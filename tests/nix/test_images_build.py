@@ -45,12 +45,18 @@ def surroundings(tmp_path: Path) -> dict[str, str]:
     shim.parent.mkdir()
     shim.write_text(SHIM.format(nix=nix))
     shim.chmod(0o755)
-    return around | {
-        "PATH": f"{shim.parent}:{around['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        "BOOTSTRAPD_STATE": str(tmp_path / "state"),
-        "BOOTSTRAPD_FLAKE": f"path:{tmp_path / 'flake'}",
-    }
+    # A store of its own: in the one that all tests share, another may have built the same image before.
+    own = {f"NIX_{kind.upper()}_DIR": str(tmp_path / "nix" / kind) for kind in ("store", "state", "log")}
+    return (
+        around
+        | own
+        | {
+            "PATH": f"{shim.parent}:{around['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "BOOTSTRAPD_STATE": str(tmp_path / "state"),
+            "BOOTSTRAPD_FLAKE": f"path:{tmp_path / 'flake'}",
+        }
+    )
 
 
 @pytest.fixture

@@ -123,7 +123,9 @@ REAL_OPTIONS: Final = """{ nixpkgs }:
 let
   lib = import (nixpkgs + "/lib");
   evaluate = import (nixpkgs + "/nixos/lib/eval-config.nix");
-  real = (evaluate { inherit lib; system = "x86_64-linux"; modules = [ ]; }).options;
+  # A virtual machine's options are not among those that every system has.
+  machine = nixpkgs + "/nixos/modules/virtualisation/qemu-vm.nix";
+  real = (evaluate { inherit lib; system = "x86_64-linux"; modules = [ machine ]; }).options;
   ours = (import ./tests/nix/system.nix { modules = [ ]; }).options;
   # Where ours go deeper than theirs, theirs may be a submodule.
   has = path: set:
