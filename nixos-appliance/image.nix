@@ -3,6 +3,14 @@
 #   iso: system.build.isoImage  a live appliance; its state is in RAM, or on a file system labelled "bootstrapd"
 #   raw: system.build.raw       a disk image for UEFI; its root grows to the disk that it finds itself on
 let
+  # Drivers for whatever it finds itself on: an option since NixOS 25.05, a profile before.
+  anyHardware =
+    modulesPath:
+    if builtins.pathExists "${modulesPath}/hardware/all-hardware.nix" then
+      { hardware.enableAllHardware = true; }
+    else
+      { imports = [ "${modulesPath}/profiles/all-hardware.nix" ]; };
+
   image =
     { config, lib, ... }:
     let
@@ -39,8 +47,8 @@ in
     {
       imports = [
         image
+        (anyHardware modulesPath)
         "${modulesPath}/installer/cd-dvd/iso-image.nix"
-        "${modulesPath}/profiles/all-hardware.nix"
       ];
       isoImage = {
         volumeID = lib.mkDefault "BOOTSTRAPD";
@@ -74,7 +82,7 @@ in
     {
       imports = [
         image
-        "${modulesPath}/profiles/all-hardware.nix"
+        (anyHardware modulesPath)
       ];
       # The labels are those that make-disk-image gives.
       fileSystems = {
