@@ -39,11 +39,14 @@ in
 {
   iso =
     {
-      config,
       lib,
+      pkgs,
       modulesPath,
       ...
     }:
+    let
+      label = "/dev/disk/by-label/bootstrapd";
+    in
     {
       imports = [
         image
@@ -55,20 +58,23 @@ in
         makeEfiBootable = true;
         makeUsbBootable = true;
       };
-      # Over whatever file systems another module of yours names, as those of the medium themselves.
-      fileSystems = lib.mkImageMediaOverride (
-        config.lib.isoFileSystems
-        // {
-          "/var/lib/bootstrapd" = {
-            device = "/dev/disk/by-label/bootstrapd";
-            fsType = "auto";
-            options = [
-              "nofail"
-              "x-systemd.device-timeout=15s"
-            ];
-          };
-        }
-      );
+      # Not a file system of the configuration: the daemon would wait for one that is not there, and then give up.
+      systemd.services.bootstrapd-state = {
+        description = "Keep the state of bootstrapd on the file system that is labelled so, where there is one";
+        wantedBy = [ "bootstrapd.service" ];
+        before = [
+          "bootstrapd-images.service"
+          "bootstrapd.service"
+        ];
+        wants = [ "systemd-udev-settle.service" ];
+        after = [ "systemd-udev-settle.service" ];
+        unitConfig.ConditionPathExists = label;
+        serviceConfig = {
+          Type = "oneshot";
+          RemainAfterExit = true;
+          ExecStart = "${pkgs.util-linux}/bin/mount ${label} /var/lib/bootstrapd";
+        };
+      };
     };
 
   raw =

@@ -6,6 +6,7 @@ set -eu
 folder=$1
 declared=$2
 failed=0
+[ -d "$folder" ] || mkdir -m 0770 "$folder"
 cd "$folder"
 
 for name in *; do

@@ -214,7 +214,10 @@ in
           imagesDir
           checkedImages
         ];
-        ReadWritePaths = [ "-${imagesDir}" ];
+        # On a disk that is mounted late, tmpfiles found nothing: the folders are made here.
+        StateDirectory = "bootstrapd";
+        StateDirectoryMode = "0750";
+        ReadWritePaths = lib.optional (settings.paths.images != "") "-${imagesDir}";
         PrivateNetwork = true;
         PrivateUsers = true;
         RestrictAddressFamilies = "none";

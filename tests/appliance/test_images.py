@@ -56,12 +56,13 @@ def link(folder: Path, images: Path) -> subprocess.CompletedProcess[str]:
 
 def test_they_are_served_beside_those_added_by_hand(tmp_path: Path) -> None:
     first, second = image(), image(cmdline="debug")
-    shutil.copytree(first, tmp_path / "by-hand")
-    assert link(tmp_path, declared(installer=first, old=first)).returncode == 0
-    store = ImageStore(tmp_path)
+    folder = tmp_path / "images"  # made where it is missing
+    assert link(folder, declared(installer=first, old=first)).returncode == 0
+    shutil.copytree(first, folder / "by-hand")
+    store = ImageStore(folder)
     assert (store.load(), sorted(store.images)) == ([], ["by-hand", "installer", "old"])
 
-    assert link(tmp_path, declared(installer=second)).returncode == 0
+    assert link(folder, declared(installer=second)).returncode == 0
     assert (store.load(), sorted(store.images)) == ([], ["by-hand", "installer"])
     assert store.images["installer"].cmdline == "debug"
 
