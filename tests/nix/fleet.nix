@@ -22,6 +22,15 @@ import ../../hosts {
   nixpkgs = if nixpkgs == null then stub else real;
   disko.nixosModules.disko = if disko == null then { } else disko + "/module.nix";
   nix-darwin = if darwin == null then null else {
-    lib.darwinSystem = args: import (darwin + "/eval-config.nix") ({ inherit (real) lib; enableNixpkgsReleaseCheck = false; } // args);
+    lib.darwinSystem =
+      args:
+      import (darwin + "/eval-config.nix") (
+        args
+        // {
+          inherit (real) lib;
+          enableNixpkgsReleaseCheck = false;
+          modules = args.modules ++ [ { nixpkgs.source = nixpkgs; } ]; # as its flake does
+        }
+      );
   };
 }

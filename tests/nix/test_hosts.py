@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 from nix_fleet import NETWORKS, host_of, write
-from nix_tools import NixError, evaluate
+from nix_tools import NixError, evaluate, given
 
 KEY: Final = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEl4YW1wbGU me@desk"
 
@@ -214,6 +214,34 @@ def test_a_mac_needs_nix_darwin(folder: Path) -> None:
     assert (names["nixosConfigurations"], names["darwinConfigurations"]) == (["w1"], ["m1"])
     with pytest.raises(NixError, match="give nix-darwin among the flake's inputs"):
         evaluate(f"a: (({fleet}) a).darwinConfigurations.m1.config", folder=folder)
+
+
+def test_nix_darwin_takes_a_mac_of_the_folder(folder: Path) -> None:
+    mac = '{ host, network, ... }: { networking.computerName = "${host.name} in ${network.name}"; }\n'
+    write(
+        folder,
+        {
+            "m1/host.toml": host_of("mac", address="10.1.0.77/24"),
+            "m1/configuration.nix": mac,
+            "profiles/mac.toml": 'system = "darwin"\n',
+        },
+    )
+    expression = """{ folder, real }:
+    let
+      config = ((import ./tests/nix/fleet.nix real) { inherit folder; }).darwinConfigurations.m1.config;
+    in
+    {
+      failed = map (one: one.message) (builtins.filter (one: !one.assertion) config.assertions);
+      inherit (config.networking) hostName computerName;
+      inherit (config.users.users.root.openssh.authorizedKeys) keys;
+    }"""
+    real = {"nixpkgs": given("NIXPKGS"), "darwin": given("DARWIN")}
+    assert evaluate(expression, folder=folder, real=real) == {
+        "failed": [],
+        "hostName": "m1",
+        "computerName": "m1 in boot",
+        "keys": [KEY],
+    }
 
 
 def test_a_large_fleet_evaluates_in_seconds(tmp_path: Path) -> None:
