@@ -45,7 +45,8 @@ in
     # Nothing but a PC has a BIOS.
     devices = lib.mkIf (!isX86) (lib.mkForce [ "nodev" ]);
   };
-  boot.loader.efi.canTouchEfiVariables = false; # else the disk would go before the network for ever
+  # Else its disk would stand before the network in the firmware's order for ever.
+  boot.loader.efi.canTouchEfiVariables = mkDefault false;
 
   # What servers and virtual machines have their disks behind; the hardware itself is not known before it has booted.
   boot.initrd.availableKernelModules = [

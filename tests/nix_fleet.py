@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
 from nix_tools import ROOT
 
 LAYOUTS: Final = sorted(file.stem for file in (ROOT / "hosts" / "layouts").glob("*.nix"))
-ROLES: Final = {"mdadm-raid1": ("main", "mirror"), "zfs-mirror": ("main", "mirror"), "luks": ("main", "key")}
+ROLE: Final = re.compile(r"^[^#]*\bdisks\.([a-z0-9_-]+)", re.MULTILINE)
 NETWORKS: Final = """
 [network.boot]
 subnet = "10.1.0.0/24"
@@ -19,6 +20,12 @@ subnet = "10.2.0.0/24"
 vlan = 20
 gateway = "10.2.0.1"
 """
+
+
+def roles(layout: str) -> tuple[str, ...]:
+    """The disks that the layout asks for by name; each has its system on `main`."""
+    asked = set(ROLE.findall((ROOT / "hosts" / "layouts" / f"{layout}.nix").read_text("utf-8")))
+    return ("main", *sorted(asked - {"main"}))
 
 
 def write(folder: Path, files: dict[str, str]) -> None:

@@ -176,6 +176,14 @@ def test_the_folders_own_files_come_before_ours(folder: Path) -> None:
     assert look(folder, "w1", "config.networking.hostName") == "other"
 
 
+def test_another_loader_takes_the_place_of_grub(folder: Path) -> None:
+    loaders = "config.boot.loader.grub"
+    found = look(folder, "w1", loaders)
+    assert (found["enable"], found["efiSupport"], found["efiInstallAsRemovable"]) == (True, True, True)
+    write(folder, {"w1/configuration.nix": "{ boot.loader.systemd-boot.enable = true; }"})
+    assert not look(folder, "w1", loaders)["enable"]
+
+
 def test_without_a_layout_there_is_a_system_all_the_same(folder: Path) -> None:
     write(folder, {"profiles/disk.toml": 'image = "installer"\n'})
     assert look(folder, "w1", "config.disko.devices.disk") == {}

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import pytest
 from install_values import job
-from nix_fleet import LAYOUTS, ROLES, host_of, write
+from nix_fleet import LAYOUTS, host_of, roles, write
 from nix_tools import ROOT, NixError, evaluate, given
 
 from bootstrapd.model import ChosenDisk
@@ -26,10 +26,6 @@ let
   config = ((import ./tests/nix/fleet.nix real) { inherit folder; }).nixosConfigurations.w1.config;
 in
 """
-
-
-def roles(layout: str) -> tuple[str, ...]:
-    return ROLES.get(layout, ("main",))
 
 
 def path(role: str) -> str:
@@ -166,7 +162,7 @@ def test_the_real_nixos_and_disko_take_it(tmp_path: Path, layout: str) -> None:
     assert "/" in found["fileSystems"]
     check_disks(found["script"], layout)
     booted = {device for loader in found["loaders"] for device in loader["devices"]}
-    assert booted == {path(role) for role in roles(layout) if role != "key"}
+    assert booted == {path(role) for role in roles(layout) if role in {"main", "mirror"}}
     assert "promptSecret" not in found["script"], "nobody is there to type"
     if "key" in roles(layout):
         made = found["script"].index("dd if=/dev/urandom")
