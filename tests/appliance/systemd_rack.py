@@ -7,6 +7,7 @@ Processes end with the namespace.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -168,6 +169,16 @@ class SystemdRack:
                 continue
             pytest.fail(f"systemd ended with {code}:\n{self.log}")
         pytest.fail(f"{path} did not come:\n{self.log}{self.said}")
+
+    def until_said(self, words: str) -> None:
+        """Waits until the unit has said so."""
+        deadline = time.monotonic() + PATIENCE_S
+        self.until(SAID)
+        assert self._process is not None
+        while words not in self.said:
+            assert time.monotonic() < deadline, f"{words!r} was not said:\n{self.log}{self.said}"
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(0.1)
 
     def inside(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """The command in the appliance's namespaces, outside of the unit."""

@@ -9,9 +9,9 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import tftpy
@@ -77,8 +77,9 @@ def declare(folder: Path, name: str) -> None:
     (folder / "image/manifest.json").write_text(json.dumps(MANIFEST))
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Appliance]:
+@contextmanager
+def started(files: Path, *, without: str = "") -> Iterator[Appliance]:
+    """The appliance, its systemd just started; `without` is a line that the unit has lost."""
     options = {"interfaces": [LINK], "deploymentKeyFile": f"{PLACE}/bin/key", "openFirewall": True}
     config = built_config(options)
     made_of = appliance(options, package=PLACE)
@@ -89,7 +90,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Appliance]:
     )
     assert f"--config {PLACE}/config.toml\n" in text
     text = text.replace("[Service]\n", f"[Service]\nStandardError=append:{SAID}\n")
-    files = tmp_path_factory.mktemp("systemd")
+    assert f"\n{without}\n" in text or not without
+    text = text.replace(f"\n{without}\n", "\n") if without else text
     images = unit_text(units["bootstrapd-images"], {"PATH": path})
     images = re.sub(r'"\S+-link-images.sh"', f"{PLACE}/repository/nixos-appliance/link-images.sh", images)
     images = re.sub(r'"\S+-bootstrapd-images-checked"', f"{PLACE}/more/declared", images)
@@ -101,8 +103,14 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Appliance]:
         made.firewall(made_of["firewall"]["interfaces"])
         wanted = {"bootstrapd.service": text, "bootstrapd-images.service": images}
         made.boot(wanted, config.read_text(), made_of["tmpfiles"])
-        made.until(READY)
         yield Appliance(made)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Appliance]:
+    with started(tmp_path_factory.mktemp("systemd")) as appliance:
+        appliance.rack.until(READY)
+        yield appliance
 
 
 def test_it_is_ready_and_nothing_is_wrong(running: Appliance) -> None:
@@ -216,3 +224,21 @@ def test_it_stops_in_order(running: Appliance) -> None:
     shown = running.rack.inside("systemctl", "show", "-p", "Result,ExecMainStatus,ActiveState", "bootstrapd")
     assert set(shown.stdout.split()) == {"Result=success", "ExecMainStatus=0", "ActiveState=inactive"}
     assert "Traceback" not in running.rack.said
+
+
+# What happens without a line of the unit: why it is there, and that the tests above would notice.
+LINES: Final = {
+    "AmbientCapabilities=CAP_NET_RAW": "dhcp.deaf_to_others",
+    "RestrictAddressFamilies=AF_PACKET": "dhcp.deaf_to_others",
+    "RestrictAddressFamilies=AF_NETLINK": "Address family not supported",
+    "AmbientCapabilities=CAP_NET_BIND_SERVICE": "CAP_NET_BIND_SERVICE",
+    "SystemCallFilter=capset": "setpriv: activate capabilities",
+    "StateDirectory=bootstrapd": "/var/lib/bootstrapd",
+    "RuntimeDirectory=bootstrapd": "cannot open the operator's socket",
+}
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_without_this_line_it_says_what_is_missing(line: str, tmp_path: Path) -> None:
+    with started(tmp_path, without=line) as appliance:
+        appliance.rack.until_said(LINES[line])
