@@ -218,6 +218,20 @@ def test_the_deployment_key_came_by_credential(running: Appliance) -> None:
         assert folder.stat().st_mode & 0o777 == 0o750
 
 
+def test_killed_it_comes_back_and_leaves_nothing_running(running: Appliance) -> None:
+    first = running.status()
+    running.rack.inside("systemctl", "kill", "--signal=KILL", "--kill-who=main", "bootstrapd")
+    deadline = time.monotonic() + PATIENCE_S
+    while (ran := running.cli("status", "--json")).returncode or json.loads(ran.stdout)["pid"] == first["pid"]:
+        assert time.monotonic() < deadline, ran.stderr + running.rack.said
+    told = running.until(lambda told: told["nats"]["is_connected"])
+    assert [told[key] for key in ("hosts", "machines", "images")] == [
+        first[key] for key in ("hosts", "machines", "images")
+    ]
+    names = [path.read_text().strip() for path in running.rack.root.glob("proc/[0-9]*/comm")]
+    assert names.count("nats-server") == 1
+
+
 def test_it_stops_in_order(running: Appliance) -> None:
     """Last: the others need it."""
     running.rack.inside("systemctl", "stop", "bootstrapd")
