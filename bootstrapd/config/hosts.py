@@ -18,7 +18,7 @@ from bootstrapd import shipped
 from bootstrapd.config import kinds
 from bootstrapd.config.check import Report, read, toml, unknown
 from bootstrapd.config.networks import FILE, Networks, parse_networks, taken_addresses
-from bootstrapd.config.tables import GpuTable, HostTable, ProfileTable, RequiresTable
+from bootstrapd.config.tables import DiskTable, GpuTable, HostTable, ProfileTable, RequiresTable
 from bootstrapd.errors import ConfigError
 from bootstrapd.model import (
     ARCHES,
@@ -118,7 +118,7 @@ def _host(name: str, text: str, source: str, report: Report) -> Host | None:
         uuid=_identity("uuid", host.match.uuid, clean_uuid, report),
         serial=_identity("serial", host.match.serial, clean_serial, report),
         port=host.match.port,
-        disk={role: DiskSelector(**asdict(disk)) for role, disk in host.disk.items()},
+        disk=_selectors(host.disk),
         address=host.network.address,
         labels=host.labels,
         program=host.boot.program,
@@ -126,6 +126,10 @@ def _host(name: str, text: str, source: str, report: Report) -> Host | None:
         tftp_windowsize=host.boot.tftp_windowsize,
         source=source,
     )
+
+
+def _selectors(disks: Mapping[str, DiskTable]) -> dict[str, DiskSelector]:
+    return {role: DiskSelector(**asdict(disk)) for role, disk in disks.items()}
 
 
 def _identity(key: str, text: str, clean: Callable[[str], str], report: Report) -> str:
@@ -157,6 +161,7 @@ def _profile(name: str, text: str, source: str, report: Report) -> Profile | Non
         local_boot=profile.local_boot,
         esp_label=profile.esp_label,
         kernel_params=profile.kernel_params,
+        disk=_selectors(profile.disk),
         requires=_requires(profile.requires),
         source=source,
     )

@@ -116,6 +116,7 @@ class ProfileTable(Table, frozen=True, kw_only=True):
     local_boot: Literal["disk", "cancel", "silence"] = "disk"
     esp_label: EspLabel = "ESP"
     kernel_params: tuple[KernelParam, ...] = ()
+    disk: dict[Name, DiskTable] = {}
     requires: RequiresTable = RequiresTable()
 
 

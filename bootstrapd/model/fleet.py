@@ -79,6 +79,7 @@ class Profile(Struct, frozen=True, kw_only=True):
     local_boot: str = "disk"
     esp_label: str = "ESP"
     kernel_params: tuple[str, ...] = ()
+    disk: dict[str, DiskSelector] = {}  # of hosts that name none themselves
     requires: Requires = Requires()
     source: str = ""
 

@@ -47,7 +47,7 @@ def judge(machine: Machine, host: Host, profile: Profile) -> Accepted | Rejected
     reasons += requirements.shortfalls(hardware, profile.requires, profile.name)
     chosen: tuple[ChosenDisk, ...] = ()
     if profile.layout:
-        choice = disks.choose(host.disk or ONE_DISK, hardware)
+        choice = disks.choose(host.disk or profile.disk or ONE_DISK, hardware)
         chosen = choice.disks
         reasons += choice.reasons
         if not machine.host_key:
