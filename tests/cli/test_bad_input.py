@@ -73,7 +73,7 @@ SLIPS = [
         ("there is no host 'nobody'", "bootstrapd hosts list"),
     ),
     Slip("no such host to show", "hosts show nobody", 1, ("there is no host 'nobody'",)),
-    Slip("no such profile to show", "profiles show nope", 1, ("there is no profile 'nope'", "known: minimal")),
+    Slip("no such profile to show", "profiles show nope", 1, ("there is no profile 'nope'", ", minimal\n")),
     Slip("why without a daemon", "hosts why node-1", 3, ("not running", "bootstrapd serve")),
     Slip(
         "broken TOML in a host",

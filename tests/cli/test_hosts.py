@@ -44,7 +44,7 @@ def test_add_with_a_daemon_makes_it_read_the_folder(run: Run, daemon: FakeCore) 
 
 def test_add_of_a_machine_that_was_seen_says_so(run: Run, daemon: FakeCore) -> None:
     assert "its machine was seen" in run(*ADD).out
-    assert daemon.asked == [("reload",)]
+    assert daemon.asked == [("reload",), ("arm", "node-1", "hosts add")]
 
 
 def test_what_the_daemon_finds_wrong_is_noted_and_the_host_is_written(
@@ -66,7 +66,7 @@ def test_list_without_a_daemon_reads_the_files(run: Run) -> None:
     run(*ADD)
     assert run("hosts", "list").out.splitlines() == [
         "HOST    PROFILE  STATE  ARMED  MACS               LAST SEEN",
-        "node-1  minimal  -      -      52:54:00:aa:bb:01  -",
+        "node-1  minimal  -      yes    52:54:00:aa:bb:01  -",
     ]
     [host] = json.loads(run("hosts", "list", "--json").out)
     assert (host["name"], host["macs"], host["state"]) == ("node-1", [MAC], None)

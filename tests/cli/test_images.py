@@ -141,13 +141,13 @@ def test_check_config_counts_what_is_right(run: Run, source: Path) -> None:
     add(run, source)
     run("hosts", "add", "52:54:00:aa:bb:01", "--name", "node-1", "--profile", "small")
     said = run("check-config")
-    assert (said.code, said.out) == (0, "ok: 1 hosts, 2 profiles, 1 images\n")
+    assert (said.code, said.out) == (0, "ok: 1 hosts, 5 profiles, 1 images\n")
 
 
 def test_check_config_says_which_image_is_missing(run: Run) -> None:
     run("hosts", "add", "52:54:00:aa:bb:01", "--name", "node-1", "--profile", "small")
     said = run("check-config")
-    assert (said.code, said.out) == (0, "ok: 1 hosts, 2 profiles, 0 images\n")
+    assert (said.code, said.out) == (0, "ok: 1 hosts, 5 profiles, 0 images\n")
     assert "note: " in said.err
     assert "small.toml: image: there is no image 'small'; bootstrapd images add small DIR" in said.err
 
@@ -177,7 +177,7 @@ def test_check_config_says_which_layout_is_missing(
 
 
 def test_check_config_of_nothing_is_fine(run: Run) -> None:
-    assert run("check-config").out == "ok: 0 hosts, 2 profiles, 0 images\n"
+    assert run("check-config").out == "ok: 0 hosts, 5 profiles, 0 images\n"
 
 
 def test_a_boot_program_that_is_found_nowhere_is_a_note(run: Run, state: Path) -> None:

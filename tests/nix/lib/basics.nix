@@ -222,6 +222,7 @@ rec {
   concatImapStringsSep = sep: f: values: concatStringsSep sep (imap1 f values);
   concatLines = concatMapStrings (line: line + "\n");
   optionalString = cond: text: if cond then text else "";
+  getName = package: if isAttrs package then package.pname or (builtins.parseDrvName package.name).name else (builtins.parseDrvName package).name;
   hasPrefix = prefix: text: substring 0 (stringLength prefix) text == prefix;
   hasSuffix =
     suffix: text:
