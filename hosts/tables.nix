@@ -11,6 +11,13 @@ let
     tableOf
     ;
   diskType = field (oneOf [ "" "nvme" "ssd" "hdd" "virtual" ]) "";
+  disks = field (tableOf kinds.oneName (table {
+    type = diskType;
+    size = field kinds.sizeBound "";
+    serial = field kinds.text "";
+    wwn = field kinds.text "";
+    pick = field (oneOf [ "" "smallest" "largest" ]) "";
+  })) { };
 in
 {
   host = table {
@@ -21,13 +28,7 @@ in
       serial = field kinds.machineSerial "";
       port = field kinds.text "";
     };
-    disk = field (tableOf kinds.oneName (table {
-      type = diskType;
-      size = field kinds.sizeBound "";
-      serial = field kinds.text "";
-      wwn = field kinds.text "";
-      pick = field (oneOf [ "" "smallest" "largest" ]) "";
-    })) { };
+    disk = disks;
     network = inner { address = field kinds.address ""; };
     labels = field (tableOf kinds.oneName kinds.text) { };
     boot = inner {
@@ -47,6 +48,7 @@ in
     local_boot = field (oneOf [ "disk" "cancel" "silence" ]) "disk";
     esp_label = field kinds.espLabel "ESP";
     kernel_params = field (listOf kinds.kernelParam) [ ];
+    disk = disks;
     requires = inner {
       cpu = inner { threads = field kinds.threads 0; };
       memory = field kinds.anySize "0";
