@@ -142,9 +142,14 @@ async def test_whoever_holds_the_folders_lock_holds_up_nobody_else(folder: Path)
     holder = os.open(folder, os.O_RDONLY)
     fcntl.flock(holder, fcntl.LOCK_EX)
     waiting = asyncio.create_task(site.deploy())
-    async with asyncio.timeout(PATIENCE_S):
-        await site.settle()  # the loop goes round
-    os.close(holder)
+    turned = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.05, turned.set)
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await turned.wait()  # the loop goes round
+        assert not waiting.done()
+    finally:
+        os.close(holder)
     async with asyncio.timeout(PATIENCE_S):
         ack = await waiting
     assert ack is not None
