@@ -190,6 +190,7 @@ def _next_step(site: Site, image: Image) -> str:
 
     profiles = users(_book(site), image.name)
     if profiles:
-        return f"profile {', '.join(profiles)} boots it"
+        is_one = len(profiles) == 1
+        return f"profile{'' if is_one else 's'} {', '.join(profiles)} boot{'s' if is_one else ''} it"
     folder = site.config.paths.hosts_folder / "profiles"
     return f'next: name it in a profile, {folder}/NAME.toml: image = "{image.name}"'

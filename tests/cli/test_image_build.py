@@ -130,7 +130,10 @@ FLAKE: Final = ("--flake", "path:/etc/images", "--arch", "x86_64")
 def test_it_builds_and_adds(bench: Bench) -> None:
     said = bench.build("installer", *FLAKE)
     assert said.code == 0, said.err
-    assert said.out.splitlines() == ["installer: nixos for x86_64, 4.6 kB", "profile minimal boots it"]
+    assert said.out.splitlines() == [
+        "installer: nixos for x86_64, 4.6 kB",
+        "profiles cim-node, cim-node-passthrough, minimal boot it",
+    ]
     assert bench.images == ["installer"]
     assert json.loads((bench.state / "images/installer/manifest.json").read_text())["cmdline"] == INIT
     assert list(bench.temporary.iterdir()) == []
@@ -155,7 +158,11 @@ SWITCHES: Final = ("--print-build-logs", "--no-write-lock-file")
 def test_the_lines_of_nix_are_for_a_pipe_and_stdout_is_for_json(bench: Bench) -> None:
     said = bench.build("installer", *FLAKE, "--json")
     image = json.loads(said.out)
-    assert (image["name"], image["arch"], image["profiles"]) == ("installer", "x86_64", ["minimal"])
+    assert (image["name"], image["arch"], image["profiles"]) == (
+        "installer",
+        "x86_64",
+        ["cim-node", "cim-node-passthrough", "minimal"],
+    )
     assert "building 'squashfs.drv'..." in said.err.splitlines()
     assert "\x1b" not in said.err
 

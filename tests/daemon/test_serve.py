@@ -140,7 +140,10 @@ def add_image(state: Path) -> None:
 
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
+    """A site whose machines boot their image and stay live."""
     declare(tmp_path)
+    (tmp_path / "hosts/profiles").mkdir()
+    (tmp_path / "hosts/profiles/minimal.toml").write_text('image = "installer"\n')
     add_image(tmp_path)
     return tmp_path
 
