@@ -131,9 +131,12 @@ def test_it_holds_two_capabilities_and_can_get_no_more(running: Appliance) -> No
     assert found["Uid"].split()[0] == str(UID)
 
 
-def test_a_machine_boots_by_dhcp_tftp_and_http(running: Appliance, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def booted(running: Appliance, tmp_path_factory: pytest.TempPathFactory) -> tuple[dhcp.Packet, bytes, str]:
+    """A machine's offer, boot program and script: one boot through the firewall."""
     added = running.cli("hosts", "add", HOST, "--name", "node-1", "--profile", "minimal")
     assert added.returncode == 0, added.stderr
+    file = tmp_path_factory.mktemp("boot") / "program"
 
     def boot() -> tuple[dhcp.Packet, bytes, str]:
         with closing(open_machine("nic0", 68, "")) as nic:
@@ -141,14 +144,17 @@ def test_a_machine_boots_by_dhcp_tftp_and_http(running: Appliance, tmp_path: Pat
             nic.settimeout(30)
             nic.sendto(discover(xid=7), EVERYBODY)
             offer = dhcp.parse(nic.recv(2048))
-        file = tmp_path / "program"
         tftpy.TftpClient(OURS, 69).download(offer.boot_file, str(file))
         with closing(http.client.HTTPConnection(OURS, 80, timeout=30)) as connection:
             connection.request("GET", f"/boot/{HOST}.ipxe")
             with connection.getresponse() as response:
                 return offer, file.read_bytes(), response.read().decode()
 
-    offer, program, script = running.rack.machine.call(boot)
+    return running.rack.machine.call(boot)
+
+
+def test_a_machine_boots_by_dhcp_tftp_and_http(booted: tuple[dhcp.Packet, bytes, str]) -> None:
+    offer, program, script = booted
     assert (offer.xid, offer.server_id) == (7, OURS)
     assert program[:2] == b"MZ"
     assert program == Path("/usr/lib/ipxe/snponly.efi").read_bytes()
@@ -156,7 +162,7 @@ def test_a_machine_boots_by_dhcp_tftp_and_http(running: Appliance, tmp_path: Pat
 
 
 def test_a_closed_port_is_closed(running: Appliance) -> None:
-    """The firewall that the boot above went through is there: it does not even say no."""
+    """The firewall that a boot goes through is there: it does not even say no."""
 
     def knock() -> None:
         socket.create_connection((OURS, 8081), timeout=0.5).close()
@@ -165,6 +171,7 @@ def test_a_closed_port_is_closed(running: Appliance) -> None:
         running.rack.machine.call(knock)
 
 
+@pytest.mark.usefixtures("booted")
 def test_what_the_dashboards_ask_for_is_counted(running: Appliance) -> None:
     """After one boot the panels of DHCP, TFTP and HTTP have something to show."""
 
