@@ -2,17 +2,17 @@
 #
 #   import ./hosts { inherit nixpkgs disko; } { folder = ./.; }
 #
-# The first set is flake inputs; nix-darwin only where a host is a Mac. `modules` go into every NixOS host,
-# `darwinModules` into every Mac, `specialArgs` to all of them. What a host is made of, each part optional but the first:
-# system.nix here, its layout, its profile's module, its own configuration.nix; layouts and profiles are looked up in the
-# folder, then here. Module arguments of all: `host`, `profile`, `disks` (role -> device), `network`, `networks`.
+# The first set is flake inputs. `modules` go into every NixOS host, `darwinModules` into every Mac, `specialArgs` to all
+# of them; `nix-darwin` is that flake, asked for only where a host is a Mac. What a host is made of, each part optional
+# but the first: system.nix here, its layout, its profile's module, its own configuration.nix; layouts and profiles are
+# looked up in the folder, then here. Module arguments of all: `host`, `profile`, `disks` (role -> device), `network`, `networks`.
 {
   nixpkgs,
   disko,
-  nix-darwin ? null,
 }:
 {
   folder,
+  nix-darwin ? null,
   modules ? [ ],
   darwinModules ? [ ],
   specialArgs ? { },
@@ -133,7 +133,7 @@ let
       profile = fleet.profiles.${host.profile};
     in
     if nix-darwin == null then
-      throw "hosts/${host.name}/host.toml: profile: ${profile.name} is for Macs; give nix-darwin among the flake's inputs"
+      throw "hosts/${host.name}/host.toml: profile: ${profile.name} is for Macs, and needs nix-darwin: an input of your flake, given as `bootstrapd.lib.fleet { folder = ./.; inherit nix-darwin; }`"
     else
       nix-darwin.lib.darwinSystem {
         specialArgs = argsOf host profile { };

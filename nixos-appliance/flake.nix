@@ -17,7 +17,7 @@
   };
 
   outputs =
-    inputs@{
+    {
       self,
       nixpkgs,
       disko,
@@ -52,10 +52,7 @@
             { nixpkgs.hostPlatform = system; }
           ];
         };
-      fleet = import ../hosts (
-        { inherit nixpkgs disko; }
-        // lib.optionalAttrs (inputs ? nix-darwin) { inherit (inputs) nix-darwin; }
-      );
+      fleet = import ../hosts { inherit nixpkgs disko; };
       # The template's fleet, evaluated: its systems' paths, none of them built.
       evaluated =
         pkgs:

@@ -17,20 +17,19 @@ let
       nixosSystem = args: import (nixpkgs + "/nixos/lib/eval-config.nix") ({ inherit lib; system = null; } // args);
     };
   };
+  mac.nix-darwin.lib.darwinSystem =
+    args:
+    import (darwin + "/eval-config.nix") (
+      args
+      // {
+        inherit (real) lib;
+        enableNixpkgsReleaseCheck = false;
+        modules = args.modules ++ [ { nixpkgs.source = nixpkgs; } ]; # as its flake does
+      }
+    );
 in
+args:
 import ../../hosts {
   nixpkgs = if nixpkgs == null then stub else real;
   disko.nixosModules.disko = if disko == null then { } else disko + "/module.nix";
-  nix-darwin = if darwin == null then null else {
-    lib.darwinSystem =
-      args:
-      import (darwin + "/eval-config.nix") (
-        args
-        // {
-          inherit (real) lib;
-          enableNixpkgsReleaseCheck = false;
-          modules = args.modules ++ [ { nixpkgs.source = nixpkgs; } ]; # as its flake does
-        }
-      );
-  };
-}
+} ((if darwin == null then { } else mac) // args)

@@ -220,7 +220,7 @@ def test_a_mac_needs_nix_darwin(folder: Path) -> None:
     fleet = "{ folder }: (import ./tests/nix/fleet.nix { }) { inherit folder; }"
     names = evaluate(f"a: builtins.mapAttrs (_: builtins.attrNames) (({fleet}) a)", folder=folder)
     assert (names["nixosConfigurations"], names["darwinConfigurations"]) == (["w1"], ["m1"])
-    with pytest.raises(NixError, match="give nix-darwin among the flake's inputs"):
+    with pytest.raises(NixError, match="inherit nix-darwin"):
         evaluate(f"a: (({fleet}) a).darwinConfigurations.m1.config", folder=folder)
 
 
