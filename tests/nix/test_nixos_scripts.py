@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import os
 import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -19,10 +18,10 @@ from typing import Any, Final, get_args
 import click
 import msgspec
 import pytest
+from command_lines import parse
 from nix_tools import given
 from nixos_stories import STORIES, stories
 
-from bootstrapd.cli import root
 from bootstrapd.model.life import State
 from bootstrapd.model.view import HostView, MachineView
 
@@ -118,17 +117,6 @@ def commands(script: str) -> set[str]:
 @cache
 def all_commands() -> frozenset[str]:
     return frozenset().union(*(commands(story["testScript"]) for story in stories().values()))
-
-
-def parse(line: str) -> None:
-    """click.ClickException unless it is one of our commands with all that it needs, and no more."""
-    command: click.Command | None = root
-    words = shlex.split(line)
-    while isinstance(command, click.Group):
-        command = command.get_command(click.Context(command), words.pop(0)) if words else None
-    if command is None:
-        raise click.UsageError(f"{line}: no such command")
-    command.make_context(line, words)
 
 
 def test_the_commands_are_ours() -> None:
