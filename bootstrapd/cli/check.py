@@ -50,6 +50,7 @@ def check_config(site: Site, file: Path | None) -> None:
     said = (
         missing_images(book, store.images),
         missing_layouts(book, site.config.paths.hosts_folder),
+        missing_flake(book, site.config.paths.hosts_folder),
         missing_programs(book, found),
         macs(book),
         notes(book),
@@ -99,6 +100,17 @@ def missing_layouts(book: HostBook, folder: Path) -> Iterator[str]:
                 f"{profile.source}: layout: there is no {folder / file}; write it, or name a shipped one: "
                 f"{', '.join(sorted(path.stem for path in (shipped.hosts() / 'layouts').glob('*.nix')))}"
             )
+
+
+def missing_flake(book: HostBook, folder: Path) -> Iterator[str]:
+    """A sentence where hosts are to be built from the hosts folder and it is no flake."""
+    profiles = {host.profile for host in book.hosts.values()}
+    builds = any(book.profiles[name].layout and not book.profiles[name].flake for name in profiles)
+    if builds and not (folder / "flake.nix").exists():
+        yield (
+            f"{folder}: there is no flake.nix, and installs build their systems from it: "
+            "`nix flake init` writes one from bootstrapd's template (docs/nixos.md)"
+        )
 
 
 def missing_programs(book: HostBook, programs: Mapping[str, Program]) -> Iterator[str]:

@@ -192,3 +192,18 @@ def test_a_boot_program_that_is_found_nowhere_is_a_note(run: Run, state: Path) -
     config = state / "config.toml"
     config.write_text(f'[nbp]\ndirs = ["{state}/nbp"]\n')
     assert "boot.program" not in run("check-config", str(config)).err
+
+
+def test_check_config_says_that_the_hosts_folder_is_no_flake(run: Run, state: Path) -> None:
+    run("hosts", "add", MAC, "--name", "node-1", "--profile", "minimal")
+    assert f"note: {state}/hosts: there is no flake.nix" in run("check-config").err
+    (state / "hosts/flake.nix").write_text("{ outputs = _: { }; }")
+    assert "flake.nix" not in run("check-config").err
+
+
+def test_a_profile_with_a_flake_of_its_own_needs_none_there(run: Run, state: Path) -> None:
+    (state / "hosts/profiles/far.toml").write_text(
+        'image = "x"\nlayout = "single-disk"\nflake = "github:me/fleet"\n'
+    )
+    run("hosts", "add", MAC, "--name", "node-1", "--profile", "far")
+    assert "flake.nix" not in run("check-config").err
