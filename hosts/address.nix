@@ -1,6 +1,6 @@
 # A host's address on its network card, by systemd-networkd. Which card is told by [match] mac; the first one named gets
-# the address, others ask DHCP. Gateway, DNS and VLAN are those of its network in networks.toml; what no network tells
-# comes from DHCP.
+# the address, others ask DHCP. Gateway and DNS are those of its network in networks.toml, and its VLAN where that network
+# is `tagged`; what no network tells comes from DHCP.
 {
   lib,
   host,
@@ -11,7 +11,7 @@ let
   inherit (lib) mkDefault;
   macs = host.match.mac;
   hasAddress = host.network.address != "";
-  hasVlan = network != null && network.vlan != 0;
+  hasVlan = network != null && network.tagged;
   vlan = "vlan${toString network.vlan}";
 
   # The card itself, not a VLAN, bridge or bond on top of it, which has its address too.

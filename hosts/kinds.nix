@@ -135,6 +135,7 @@ rec {
   threads = whole "a number of threads" 0 65536;
   blksize = whole "a block size from 8 to 65464 bytes (RFC 2348)" 8 65464;
   windowsize = whole "a window from 1 to 65535 blocks (RFC 7440)" 1 65535;
+  bool = that "true or false" builtins.isBool;
   vlan = whole "a VLAN from 1 to 4094" 1 4094;
   capability = that "a number such as 8.6" (value: (isInt value || isFloat value) && value >= 0 && value <= 1000);
   oneOf =

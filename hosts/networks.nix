@@ -72,6 +72,12 @@ let
           found // { widest = network; };
     in
     (foldl' step { widest = null; mistakes = [ ]; } sorted).mistakes;
+  ofTag =
+    network:
+    if network.tagged && network.vlan == 0 then
+      [ "network.${network.name}.tagged: expected vlan beside it, the number that frames carry" ]
+    else
+      [ ];
   sameVlan =
     networks:
     concatLists (
@@ -115,7 +121,7 @@ in
       without = filter (name: table.network.${name}.subnet == "" && !written.network.${name} ? subnet) (attrNames table.network);
       networks = map (name: table.network.${name} // { inherit name; }) withSubnet;
     in
-    concatLists (map (network: ofAddresses network.name network) networks)
+    concatLists (map (network: ofAddresses network.name network ++ ofTag network) networks)
     ++ map (name: ''network.${name}.subnet: expected an IPv4 network such as "10.1.0.0/24", found nothing'') without
     ++ overlapping networks
     ++ sameVlan networks

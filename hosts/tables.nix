@@ -70,6 +70,7 @@ in
     network = field (tableOf kinds.oneName (table {
       subnet = field kinds.subnet "";
       vlan = field kinds.vlan 0;
+      tagged = field kinds.bool false;
       gateway = field kinds.optionalIp "";
       dns = field (listOf kinds.ip) [ ];
       appliance = field kinds.optionalIp "";

@@ -18,6 +18,7 @@ dns = ["10.1.0.1"]
 [network.fast]
 subnet = "10.2.0.0/24"
 vlan = 20
+tagged = true
 gateway = "10.2.0.1"
 """
 

@@ -69,7 +69,10 @@ def missing_images(book: HostBook, images: Mapping[str, Image]) -> Iterator[str]
     for name in sorted(used):
         profile = book.profiles[name]
         for image in sorted(set(profile.images.values()) - set(images)):
-            yield f"{profile.source}: image: there is no image {image!r}; bootstrapd images add {image} DIR"
+            yield (
+                f"{profile.source}: image: there is no image {image!r}; "
+                f"bootstrapd images add {image} DIR, or images build {image}"
+            )
 
 
 def macs(book: HostBook) -> Iterator[str]:

@@ -36,6 +36,8 @@ def parse_networks(text: str, source: str, report: Report) -> Networks | None:
     for name, network in said.network.items():
         if network.subnet:
             _check_addresses(f"network.{name}", network, report)
+            if network.tagged and not network.vlan:
+                report(f"network.{name}.tagged", "expected vlan beside it, the number that frames carry")
         elif "subnet" not in table["network"][name]:
             report(f"network.{name}.subnet", 'expected an IPv4 network such as "10.1.0.0/24", found nothing')
     networks = {name: _network(name, network) for name, network in said.network.items() if network.subnet}
@@ -68,6 +70,7 @@ def _network(name: str, table: SubnetTable) -> Network:
         name=name,
         subnet=str(addresses.subnet(table.subnet)),
         vlan=table.vlan,
+        tagged=table.tagged,
         gateway=table.gateway,
         dns=table.dns,
         appliance=table.appliance,

@@ -123,6 +123,7 @@ class ProfileTable(Table, frozen=True, kw_only=True):
 class SubnetTable(Table, frozen=True, kw_only=True):
     subnet: Subnet = ""
     vlan: Vlan = 0
+    tagged: bool = False
     gateway: OptionalIp = ""
     dns: tuple[Ip, ...] = ()
     appliance: OptionalIp = ""

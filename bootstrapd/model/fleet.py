@@ -97,7 +97,8 @@ class Network(Struct, frozen=True, kw_only=True):
 
     name: str
     subnet: str  # "10.1.0.0/24"
-    vlan: int = 0  # 0 = untagged
+    vlan: int = 0  # the switches' number of it, 0 = none
+    tagged: bool = False  # its hosts' frames carry that number
     gateway: str = ""
     dns: tuple[str, ...] = ()
     appliance: str = ""  # bootstrapd's own address there

@@ -294,6 +294,7 @@ NETWORK: Final = st.fixed_dictionaries(
     optional={
         "subnet": SUBNETS,
         "vlan": st.sampled_from([10, 20, 0, 4095]),
+        "tagged": st.sampled_from([True, False, 1]),
         "gateway": IPS,
         "dns": st.lists(IPS, max_size=2),
         "appliance": IPS,

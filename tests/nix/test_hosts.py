@@ -82,7 +82,17 @@ def test_its_address_is_on_the_card_of_its_mac_with_what_the_network_has(folder:
     assert networks["90-dhcp"]["linkConfig"] == {"RequiredForOnline": "no"}
 
 
-def test_a_network_with_a_vlan_is_tagged_and_the_card_goes_no_further_than_where_it_booted(
+def test_a_vlan_is_the_switches_matter_until_a_network_says_that_it_is_tagged(folder: Path) -> None:
+    """A machine boots without a tag, and whoever tags its frames on such a port is heard by nobody."""
+    write(folder, {"w1/host.toml": host_of("disk", mac=1, address="10.2.0.11/24")})
+    file = folder / "networks.toml"
+    file.write_text(file.read_text().replace("tagged = true\n", ""))
+    found = network(folder)
+    assert found["networks"]["10-w1"]["address"] == ["10.2.0.11/24"]
+    assert found["netdevs"] == {}
+
+
+def test_a_network_that_is_tagged_is_so_and_the_card_goes_no_further_than_where_it_booted(
     folder: Path,
 ) -> None:
     write(folder, {"w1/host.toml": host_of("disk", mac=1, address="10.2.0.11/24")})
