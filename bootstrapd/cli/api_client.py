@@ -148,7 +148,9 @@ class ApiClient:
         except TimeoutError:
             raise EdgeError(f"{self._name} has not answered for {timeout_s:.0f} s: look at its log") from None
         except (OSError, http.client.HTTPException) as error:
-            raise EdgeError(f"cannot talk to {self._name}: {error}") from error
+            plain = "WRONG_VERSION_NUMBER" in str(error)  # what TLS calls an answer that is none of its own
+            hint = "; it has no TLS of its own: write http://, or put a proxy before it" if plain else ""
+            raise EdgeError(f"cannot talk to {self._name}: {error}{hint}") from error
         finally:
             connection.close()
 

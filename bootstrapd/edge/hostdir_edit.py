@@ -15,7 +15,7 @@ from msgspec.structs import asdict
 
 from bootstrapd.edge.folders import make_folder
 from bootstrapd.edge.hostdir_files import text_of
-from bootstrapd.errors import ConfigError, RefusedError
+from bootstrapd.errors import ConfigError, EdgeError, RefusedError
 from bootstrapd.model import Host, Mac
 
 if TYPE_CHECKING:
@@ -190,5 +190,7 @@ def _put(file: Path, text: str) -> None:
         new.unlink(missing_ok=True)
 
 
-def _unwritable(file: Path, error: OSError, instead: str) -> RefusedError:
+def _unwritable(file: Path, error: OSError, instead: str) -> RefusedError | EdgeError:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return EdgeError(f"{file} cannot be written ({error.strerror}): free some room on that disk")
     return RefusedError(f"{file} cannot be written ({error.strerror}); {instead}", "HOSTS_READ_ONLY")

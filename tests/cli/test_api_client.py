@@ -175,6 +175,22 @@ def test_a_remote_daemon_is_asked_with_the_token() -> None:
     assert b"\r\nAuthorization: Bearer t0ken\r\n" in got[0]
 
 
+def test_a_remote_daemon_has_no_tls() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with listener.accept()[0] as peer:
+                peer.recv(65536)
+                peer.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(EdgeError, match="it has no TLS of its own: write http://"):
+            ApiClient(Remote(url, "t0ken")).get("/v1/status", StatusView)
+        thread.join(DEADLINE_S)
+
+
 def test_a_remote_daemon_that_is_not_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -213,7 +213,7 @@ def test_a_disk_that_fills_up_half_way_leaves_nothing(
 
     monkeypatch.setattr(hostdir_edit, "_put", put)
     said = run(*RANGE, "--count", "3", stdin=THREE)
-    assert said.code == 1
+    assert said.code == 3
     assert "w-03/host.toml cannot be written (No space left on device)" in said.err
     assert content(folder) == before
 
