@@ -22,6 +22,9 @@ COMMAND_S: Final = 30.0
 START_S: Final = 30.0
 
 
+LIVE: Final = "live"  # a profile without a layout
+
+
 class Appliance:
     """Off when made. `state` is its folder: hosts, images, journal, socket."""
 
@@ -131,8 +134,12 @@ class Appliance:
         """The same with `--json`, read."""
         return json.loads(self.run(*words, "--json"))
 
-    def enrol(self, host: str, *macs: str, profile: str = "minimal") -> None:
-        """`hosts add`; the smallest profile, if no other is named."""
+    def enrol(self, host: str, *macs: str, profile: str = LIVE) -> None:
+        """`hosts add`; machines of the profile that nobody names boot their image and stay live."""
+        if profile == LIVE:
+            folder = self.state / "hosts" / "profiles"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{LIVE}.toml").write_text('image = "installer"\n')
         self.run("hosts", "add", *macs, "--name", host, "--profile", profile)
 
     def machine(self, mac: str) -> Mapping[str, Any] | None:
