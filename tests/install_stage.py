@@ -137,6 +137,7 @@ class Stage:
     def hold(self, holder: str, *names: str) -> None:
         for name in names:
             (self.root / "sys/class/block" / name / "holders" / holder).mkdir()
+            (self.root / "sys/class/block" / holder / "slaves" / name).mkdir(parents=True)
 
     def mount(self, *lines: str) -> None:
         (self.root / "proc/mounts").write_text("".join(f"{line} rw 0 0\n" for line in lines))

@@ -188,17 +188,35 @@ def test_preclean_wipes_nothing_that_is_mounted_still(stage: Stage) -> None:
     assert set((stage.root / "dev/vda").read_bytes()) == {0xAA}
 
 
-def test_preclean_exports_the_pools_of_its_disks_only(stage: Stage) -> None:
-    partitioned(stage)
+def pools(stage: Stage, exported: str) -> None:
+    """Two pools, of which `ours` is on the disk; `exported` is what an export does."""
     (stage.folder / "remote" / "zpool").write_text(
         f'#!/bin/sh\necho "zpool $*" >>{stage.calls_file}\n'
-        "case $1 in list) printf 'ours\\ntheirs\\n' ;; status) case $3 in\n"
+        f"case $1 in list) [ -e {stage.root}/exported ] || echo ours; echo theirs ;; status) case $3 in\n"
         f"ours) printf '\\t  {stage.root}/dev/vda2  ONLINE 0 0 0\\n' ;;\n"
-        f"*) printf '\\t  {stage.root}/dev/vda22  ONLINE 0 0 0\\n' ;; esac ;; esac\n"
+        f"*) printf '\\t  {stage.root}/dev/vda22  ONLINE 0 0 0\\n' ;; esac ;;\n"
+        f"export) {exported} ;; esac\n"
     )
+
+
+def test_preclean_exports_the_pools_of_its_disks_only(stage: Stage) -> None:
+    partitioned(stage)
+    pools(stage, f": >{stage.root}/exported")
     code, said = run(stage, "preclean")
     assert code == 0, said
     assert [call for call in stage.called("zpool") if call.split()[1] == "export"] == ["zpool export -f ours"]
+
+
+def test_preclean_wipes_nothing_below_a_pool_that_stays(stage: Stage) -> None:
+    """A busy pool, or the one that the running system is on: its datasets are no devices among the mounts."""
+    partitioned(stage)
+    pools(stage, "exit 1")
+    stage.mount("tmpfs / tmpfs", "ours/root /mnt zfs")
+    code, said = run(stage, "preclean")
+    assert code == 1
+    assert said.endswith(f"preclean: {DISK.path} is still in use by the pool ours \n")
+    assert not stage.called("wipefs")
+    assert set((stage.root / "dev/vda").read_bytes()) == {0xAA}
 
 
 @pytest.mark.parametrize("mount", ["/dev/vda1 / ext4", "/dev/vda2 /nix/store ext4", "/dev/vda1 /iso iso9660"])
@@ -309,6 +327,48 @@ def test_verify_sees_through_what_a_layout_builds_on_its_disk(
     _, said = run(stage, "verify", shell=shell)
     source, _, kind = root.split()
     assert f"@mount\t/mnt\t{source}\t{kind}\tchosen" in said.splitlines()
+
+
+@pytest.mark.parametrize("shell", READING_SHELLS)
+@pytest.mark.parametrize("stack", [("md127",), ("md127", "dm-0")])
+def test_verify_sees_that_an_array_has_a_foot_on_another_disk(
+    stage: Stage, shell: str, stack: tuple[str, ...]
+) -> None:
+    partitioned(stage)
+    stage.add_block("sdb", DISK_BYTES)
+    for name in stack:
+        stage.add_block(name, PART_BYTES)
+    stage.hold("md127", "vda2", "sdb")
+    for below, name in pairwise(stack):
+        stage.hold(name, below)
+    stage.mount("tmpfs / tmpfs", f"/dev/{stack[-1]} /mnt ext4")
+    _, said = run(stage, "verify", shell=shell)
+    assert f"@mount\t/mnt\t/dev/{stack[-1]}\text4\telsewhere" in said.splitlines()
+
+
+@pytest.mark.parametrize("shell", READING_SHELLS)
+@pytest.mark.parametrize(
+    ("kind", "source", "others", "place"),
+    [
+        ("btrfs", "/dev/vda2", ("vda1",), "chosen"),
+        ("btrfs", "/dev/vda2", ("sdb",), "elsewhere"),
+        ("bcachefs", "/dev/vda2:/dev/vda1", (), "chosen"),
+        ("bcachefs", "/dev/vda2:/dev/sdb", (), "elsewhere"),
+        ("bcachefs", "/dev/vda2:/dev/gone", (), "elsewhere"),
+        ("nfs", "server:/dev/vda2", (), "unknown"),
+        ("btrfs", "/dev/gone", (), "unknown"),
+    ],
+)
+def test_verify_knows_every_device_of_a_file_system(
+    stage: Stage, shell: str, kind: str, source: str, others: tuple[str, ...], place: str
+) -> None:
+    partitioned(stage)
+    stage.add_block("sdb", DISK_BYTES)
+    for name in ("vda2", *others):
+        (stage.root / "sys/fs/btrfs/1-2-3/devices" / name).mkdir(parents=True)
+    stage.mount("tmpfs / tmpfs", f"{source} /mnt {kind}")
+    _, said = run(stage, "verify", shell=shell)
+    assert f"@mount\t/mnt\t{source}\t{kind}\t{place}" in said.splitlines()
 
 
 @pytest.mark.parametrize("shell", SHELLS)

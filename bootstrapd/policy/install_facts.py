@@ -16,6 +16,7 @@ from bootstrapd.policy.install_progress import Reading
 from bootstrapd.policy.install_verdict import failure, plain
 
 _RAM: Final = frozenset({"tmpfs", "ramfs", "rootfs", "overlay", "squashfs"})
+_SYSTEM: Final = ("/mnt", "/mnt/nix", "/mnt/nix/store")  # the root, and its store where that is mounted apart
 _DISK_NAME: Final = re.compile(
     r"/dev/(?:disk/by-(?:id|path|uuid|diskseq)/[A-Za-z0-9._:+=@-]+"
     r"|(?:sd|vd|hd|xvd)[a-z]+\d*|nvme\d+n\d+(?:p\d+)?|mmcblk\d+(?:p\d+)?)"
@@ -91,16 +92,27 @@ def _disk_differs(disk: ChosenDisk, facts: Sequence[tuple[str, ...]]) -> str:
 
 
 def _not_mounted(reading: Reading) -> list[str]:
-    root = next((fact for fact in reading.facts if fact[:2] == ("mount", "/mnt")), ())
-    match root[2:]:
-        case (source, kind, place, *_) if kind not in _RAM and place != "elsewhere":
-            return [] if source else ["nothing is mounted on /mnt"]
-        case (source, kind, "elsewhere", *_) if kind not in _RAM:
-            return [f"/mnt is on {source}, which is on no chosen disk"]
-        case (_, kind, *_):
-            return [f"/mnt is a {kind} in RAM"]
+    """Root and store are on the chosen disks and on no other; what nobody knows the disks of is not."""
+    newest: dict[str, tuple[str, ...]] = {}
+    for fact in reading.facts:
+        if fact[0] == "mount" and len(fact) > 1:
+            newest.setdefault(fact[1], fact[2:])
+    if not any(newest.get("/mnt", ())):
+        return ["nothing is mounted on /mnt"]
+    return [words for target in _SYSTEM if target in newest and (words := _misplaced(target, newest[target]))]
+
+
+def _misplaced(target: str, mount: tuple[str, ...]) -> str:
+    match mount:
+        case (_, kind, *_) if kind in _RAM:
+            return f"{target} is a {kind} in RAM"
+        case (_, _, "chosen", *_):
+            return ""
+        case (source, _, "elsewhere", *_):
+            return f"{target} is on {source}, which is not on the chosen disks alone"
         case _:
-            return ["nothing is mounted on /mnt"]
+            source = mount[0] if mount else ""
+            return f"{target} is on {source or 'nothing'}, and it is not known which disks that is on"
 
 
 def _profile_differs(built: Built, facts: Sequence[tuple[str, ...]]) -> list[str]:
@@ -117,12 +129,16 @@ def _profile_differs(built: Built, facts: Sequence[tuple[str, ...]]) -> list[str
 
 def _no_uefi_loader(job: Job, facts: Sequence[tuple[str, ...]]) -> list[str]:
     partitions = {fact[1]: fact[2] for fact in facts if fact[0] == "esp" and len(fact) > 2}
-    ours = [target for target, label in partitions.items() if label == job.esp_label]
+    labelled = [target for target, label in partitions.items() if label == job.esp_label]
+    chosen = {fact[1] for fact in facts if fact[0] == "mount" and fact[4:5] == ("chosen",)}
+    ours = [target for target in labelled if target in chosen]
     if not partitions:
         return ["no vfat file system is mounted below /mnt: there is no ESP"]
-    if not ours:
+    if not labelled:
         labels = ", ".join(repr(label) for label in partitions.values())
         return [f"no ESP has the label {job.esp_label!r} of the profile (found {labels})"]
+    if not ours:
+        return [f"the ESP on {labelled[0]} is not on the chosen disks alone"]
     if not any(fact[0] == "loader" and fact[1] in ours for fact in facts):
         return [f"the ESP on {ours[0]} has no boot loader (EFI/**/*.EFI)"]
     return []

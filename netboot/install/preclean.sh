@@ -152,6 +152,9 @@ for disk; do
     [ -z "$left" ] || die "$disk is still in use by $left"
     left=$(mounted_at "$name" | tr '\n' ' ')
     [ -z "$left" ] || die "$disk is still mounted at $left"
+    has zpool || continue
+    left=$(for each in $(stack "$name"); do pools_on "$each"; done | tr '\n' ' ')
+    [ -z "$left" ] || die "$disk is still in use by the pool $left"
 done
 for disk; do
     name=$(name_of "$disk")

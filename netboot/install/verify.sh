@@ -5,19 +5,25 @@
 
 ours=" $(for disk; do stack "$(name_of "$disk")"; done | tr '\n' ' ')"
 
-# NAME: whether this device stands on a chosen disk
-place() {
+# NAME: whether this device stands on chosen disks and on no other. An array or a volume that has one foot on a chosen
+# disk is in `ours`: what else is below it decides (of a partition, what is below the whole of it).
+place() (
+    [ -n "$1" ] || { echo unknown && return; }
     case $ours in
-    *" $1 "*) [ -n "$1" ] && echo chosen && return ;;
+    *" $1 "*) ;;
+    *) echo elsewhere && return ;;
     esac
-    if [ -n "$1" ]; then echo elsewhere; else echo unknown; fi
-}
+    for below in "$SYS/$1/slaves/"* "$SYS/$1/../slaves/"*; do
+        if [ -e "$below" ] && [ "$(place "${below##*/}")" != chosen ]; then echo elsewhere && return; fi
+    done
+    echo chosen
+)
 
-# POOL: whether a ZFS pool stands on chosen disks and on no other
-pool_place() {
+# NAME…: the same of all of them together; of none it is not known
+places() {
     found=unknown
-    for node in $(zpool status -LP "$1" 2>/dev/null | awk '$1 ~ "^/" { print $1 }'); do
-        case $(place "${node##*/}") in
+    for each; do
+        case $(place "$each") in
         chosen) [ "$found" = elsewhere ] || found=chosen ;;
         *) found=elsewhere ;;
         esac
@@ -25,11 +31,35 @@ pool_place() {
     echo "$found"
 }
 
-# SOURCE TYPE: whether what is mounted from there stands on a chosen disk
+# POOL: the names of a ZFS pool's devices
+of_pool() {
+    zpool status -LP "$1" 2>/dev/null | awk '$1 ~ "^/" { sub(".*/", "", $1); print $1 }'
+}
+
+# NAME: the names of all devices of the btrfs that it is part of; what is mounted names one of them
+of_btrfs() {
+    for devices in "$ROOT"/sys/fs/btrfs/*/devices; do
+        if [ -e "$devices/$1" ]; then ls "$devices"; fi
+    done
+}
+
+# SOURCE: the names of the devices of a bcachefs, "/dev/a:/dev/b"; one that is not there is "-"
+of_bcachefs() {
+    printf '%s\n' "$1" | tr : '\n' | while read -r node; do
+        name=$(device_of "$node")
+        echo "${name:--}"
+    done
+}
+
+# SOURCE TYPE: whether what is mounted from there stands on chosen disks
+# shellcheck disable=SC2046 # one word a device
 place_of() {
+    name=$(device_of "$1")
     case $2 in
-    zfs) pool_place "${1%%/*}" ;;
-    *) place "$(device_of "$1")" ;;
+    zfs) places $(of_pool "${1%%/*}") ;;
+    btrfs) places ${name:+"$name"} $(of_btrfs "${name:--}") ;;
+    bcachefs) places $(of_bcachefs "$1") ;;
+    *) place "$name" ;;
     esac
 }
 

@@ -70,13 +70,31 @@ def test_an_install_into_ram_is_caught_before_it_starts() -> None:
     assert cause(facts.judge_mounted(job(), read())) == "Nothing is mounted on /mnt"
     assert "is a tmpfs in RAM" in cause(facts.judge_mounted(job(), read("@mount\t/mnt\ttmpfs\ttmpfs\tunknown")))
     assert facts.judge_mounted(job(), read(ROOT)) is None
-    zfs = "@mount\t/mnt\trpool/root\tzfs\tunknown"
-    assert facts.judge_mounted(job(), read(zfs)) is None
+    zfs = "@mount\t/mnt\trpool/root\tzfs\t"
+    assert facts.judge_mounted(job(), read(zfs + "chosen")) is None
+    unknown = cause(facts.judge_mounted(job(), read(zfs + "unknown")))
+    assert unknown == "/mnt is on rpool/root, and it is not known which disks that is on"
 
 
 def test_a_root_on_another_disk_is_not_installed_on() -> None:
     found = facts.judge_mounted(job(), read("@mount\t/mnt\t/dev/sdb2\text4\telsewhere"))
-    assert cause(found) == "/mnt is on /dev/sdb2, which is on no chosen disk"
+    assert cause(found) == "/mnt is on /dev/sdb2, which is not on the chosen disks alone"
+
+
+@pytest.mark.parametrize("target", ["/mnt/nix", "/mnt/nix/store"])
+@pytest.mark.parametrize(
+    ("mount", "words"),
+    [
+        ("/dev/sdb2\text4\telsewhere", "which is not on the chosen disks alone"),
+        ("nas:/nix\tnfs4\tunknown", "not known which disks"),
+        ("tmpfs\ttmpfs\tunknown", "is a tmpfs in RAM"),
+        ("/dev/vda3\tbtrfs\tchosen", ""),
+    ],
+)
+def test_the_store_is_on_a_chosen_disk_too(target: str, mount: str, words: str) -> None:
+    found = cause(facts.judge_mounted(job(), read(ROOT, f"@mount\t{target}\t{mount}")))
+    assert words in found
+    assert bool(found) == bool(words)
 
 
 def test_a_good_install_passes() -> None:
@@ -88,6 +106,9 @@ def test_a_good_install_passes() -> None:
     [
         ({"loader": ""}, "The ESP on /mnt/boot has no boot loader"),
         ({"loader": "@loader\t/mnt/other\tEFI/BOOT/BOOTX64.EFI"}, "The ESP on /mnt/boot has no boot loader"),
+        ({"boot": GOOD["boot"].replace("chosen", "elsewhere")}, "The ESP on /mnt/boot is not on the chosen"),
+        ({"boot": GOOD["boot"].replace("chosen", "unknown")}, "The ESP on /mnt/boot is not on the chosen"),
+        ({"boot": ""}, "The ESP on /mnt/boot is not on the chosen"),
         ({"esp": ""}, "there is no ESP"),
         ({"esp": "@esp\t/mnt/boot\tBOOT"}, "No ESP has the label 'ESP' of the profile (found 'BOOT')"),
         ({"profile": ""}, "The disk has no system profile"),
