@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from typing import BinaryIO, Final
 
 from aiohttp import web
@@ -30,13 +31,22 @@ async def sendfile(request: web.BaseRequest, file: BinaryIO, part: range) -> int
         await request.writer.drain()
     except ConnectionError:
         return 0
+    if transport.is_closing():
+        return 0
     transport.set_write_buffer_limits()
     transport.pause_reading()
+    _cork(transport, 1)
     try:
         return await _Sender(transport, file.fileno(), part).run()
     finally:
         if not transport.is_closing():
+            _cork(transport, 0)
             transport.resume_reading()
+
+
+def _cork(transport: asyncio.Transport, is_in: int) -> None:
+    """Whether segments wait until they are full (tcp(7)): else each slice ends with one that is not."""
+    transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, is_in)
 
 
 class _Sender:
