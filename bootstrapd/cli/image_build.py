@@ -52,7 +52,7 @@ def build(
 ) -> None:
     """Build an image with nix and put it into the images folder, verified, under NAME.
 
-    NAME is ATTR where it is not given, with -CPU behind it where --arch is. Needs nix 2.16 or newer, about 3 GB
+    NAME is ATTR where it is not given, with -CPU behind it where --arch is. Needs nix 2.18 or newer, about 3 GB
     of room, and the Internet or a binary cache. The flake that came with this bootstrapd is in its package, on
     NixOS as everywhere; of a checkout nix takes the files that git knows.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from bootstrapd.edge.installer_process import Bounds, supervise
-from bootstrapd.edge.nix_version import NIX_MIN, too_old
+from bootstrapd.edge.nix_version import NIXPKGS_MIN, too_old
 from bootstrapd.errors import EdgeError
 from bootstrapd.policy.image_build import LINES_SHOWN, arguments, failure
 from bootstrapd.policy.install import Progress
@@ -23,7 +23,7 @@ DEADLINE_S: Final = 24 * 3600.0  # a kernel that nobody has built yet, on a smal
 GRACE_S: Final = 5.0
 HERE: Final = Path()  # a flake may be named relative to where the person is
 
-_WANTED: Final = "images are built with nix {}.{} or newer".format(*NIX_MIN)
+_WANTED: Final = "images are built with nix {}.{} or newer".format(*NIXPKGS_MIN)
 
 
 def build(wanted: str, link: Path, tell: Callable[[Progress], None]) -> Path:
@@ -48,7 +48,7 @@ def build(wanted: str, link: Path, tell: Callable[[Progress], None]) -> Path:
 async def _build(
     nix: str, wanted: str, link: Path, nothing: BinaryIO, tell: Callable[[Progress], None]
 ) -> None:
-    if found := await too_old(nix, GRACE_S):
+    if found := await too_old(nix, NIXPKGS_MIN, GRACE_S):
         raise EdgeError(f"nix {found} is too old: {_WANTED} (https://nixos.org/download)")
     reading = Reading("build")
     bounds = Bounds(deadline_s=DEADLINE_S, stall_s=0.0, grace_s=GRACE_S)

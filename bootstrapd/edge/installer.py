@@ -22,7 +22,7 @@ import structlog
 from bootstrapd.edge.installer_folder import extra_files, job_folder, remove
 from bootstrapd.edge.installer_process import Bounds, supervise
 from bootstrapd.edge.installer_reap import end_all
-from bootstrapd.edge.nix_version import NIX_MIN, too_old
+from bootstrapd.edge.nix_version import ANYWHERE_MIN, too_old
 from bootstrapd.errors import ConfigError, EdgeError
 from bootstrapd.model import Report
 from bootstrapd.policy import first_boot
@@ -80,8 +80,8 @@ class Installer:
         missing = self._missing()
         if missing:
             return missing
-        if found := await too_old(self._find("nix"), self._limits.grace_s):
-            wanted = ".".join(map(str, NIX_MIN))
+        if found := await too_old(self._find("nix"), ANYWHERE_MIN, self._limits.grace_s):
+            wanted = ".".join(map(str, ANYWHERE_MIN))
             return [f"nix {found} is too old: nixos-anywhere needs {wanted} or newer"]
         return []
 

@@ -68,7 +68,7 @@ in
   };
 
   boot.loader.grub = {
-    devices = lib.mkForce [ ]; # disko names both disks here, for one /boot
+    devices = lib.mkOverride 40 [ ]; # disko names both disks here for one /boot, and system.nix none on ARM
     mirroredBoots = [
       (loaderOn disks.main boot.main)
       (loaderOn disks.mirror boot.mirror)

@@ -248,14 +248,14 @@ def test_without_nix_it_says_what_to_do(bench: Bench) -> None:
     python = Path(sys.executable).parent
     said = bench.build("installer", *FLAKE, PATH=f"{python}")
     assert said.code == 3
-    assert "nix is not on PATH: images are built with nix 2.16 or newer" in said.err
+    assert "nix is not on PATH: images are built with nix 2.18 or newer" in said.err
     assert "`bootstrapd images add` it" in said.err
 
 
 def test_an_old_nix_is_refused_by_its_version(bench: Bench) -> None:
     said = bench.build("installer", *FLAKE, NIX_VERSION="2.8.0")
     assert said.code == 3
-    assert "nix 2.8 is too old: images are built with nix 2.16 or newer" in said.err
+    assert "nix 2.8 is too old: images are built with nix 2.18 or newer" in said.err
     assert bench.asked == []
 
 

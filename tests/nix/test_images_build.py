@@ -32,7 +32,7 @@ FLAKE: Final = """{
 """
 # Debian's nix is older than what bootstrapd asks for, and builds this all the same.
 SHIM: Final = """#!/bin/sh
-if [ "$*" = --version ]; then echo "nix (Nix) 2.16.0"; else exec {nix} "$@"; fi
+if [ "$*" = --version ]; then echo "nix (Nix) 2.18.0"; else exec {nix} "$@"; fi
 """
 
 

@@ -175,3 +175,5 @@ def test_the_real_one_installs_no_bios_loader_where_there_is_no_bios(tmp_path: P
     found = evaluate(LOOK + REAL, folder=folder(tmp_path, layout, arch="aarch64"), real=real())
     assert found["failed"] == []
     assert {device for loader in found["loaders"] for device in loader["devices"]} == {"nodev"}
+    paths = [loader["path"] for loader in found["loaders"]]
+    assert sorted(paths) == sorted(set(paths)), "no ESP gets two loaders"
