@@ -54,7 +54,16 @@ let
     host: profile: layout:
     let
       file = folder + "/${host.name}/disks.json";
-      chosen = if builtins.pathExists file then lib.importJSON file else { };
+      chosen = if builtins.pathExists file then checked (reading (lib.importJSON file)) else { };
+      reading = builtins.addErrorContext "while reading hosts/${host.name}/disks.json";
+      # What the appliance writes, and nothing that is another disk after the next boot.
+      isStable = device: builtins.isString device && builtins.match "/dev/disk/by-[a-z]+/[A-Za-z0-9][A-Za-z0-9._:+=@-]*" device != null;
+      checked =
+        value:
+        if builtins.isAttrs value && lib.all isStable (lib.attrValues value) then
+          value
+        else
+          throw ''hosts/${host.name}/disks.json: expected a name in /dev/disk/by-id for each role, as in { "main": "/dev/disk/by-id/…" }, found ${builtins.toJSON value}'';
       roles = builtins.attrNames (declaredDisks host profile);
       unknown = role: "/dev/disk/by-id/no-disk-chosen-for-${host.name}-${role}";
       missing = role: throw ''

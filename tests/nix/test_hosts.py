@@ -275,3 +275,12 @@ def test_a_large_fleet_evaluates_in_seconds(tmp_path: Path) -> None:
     began = time.monotonic()
     assert evaluate(every, folder=tmp_path) == 200
     assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize(
+    "text", ["[1]", '{"main": 1}', '{"main": "/dev/sda"}', '{"main": "/dev/disk/by-id/x; reboot"}']
+)
+def test_disks_are_named_by_what_stays(folder: Path, text: str) -> None:
+    write(folder, {"w1/disks.json": text})
+    said = refusal(folder, "w1", "config.disko.devices")
+    assert "hosts/w1/disks.json: expected a name in /dev/disk/by-id" in said
