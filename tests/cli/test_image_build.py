@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -53,9 +55,7 @@ mute) exit 3 ;;
 nothing) exit 0 ;;
 hang)
     sleep 600 &
-    echo $! >"$FAKE/pids.part"
-    echo $$ >>"$FAKE/pids.part"
-    mv "$FAKE/pids.part" "$FAKE/pids"
+    echo $! $$ >"$FAKE/pids"
     wait
     ;;
 esac
@@ -267,43 +267,45 @@ def test_an_image_without_init_is_not_added_whoever_built_it(bench: Bench) -> No
 
 
 def test_ctrl_c_leaves_nothing_behind(bench: Bench) -> None:
-    bench.environment["FAULT"] = "hang"
-    process = bench.start(["build", "installer", *FLAKE])
-    pids = bench.fake / "pids"
-    wait(pids.exists)
-    assert all(runs(pid) for pid in map(int, pids.read_text().split()))
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=DEADLINE_S)
-    assert (process.returncode, err.splitlines()[-1]) == (130, "bootstrapd: stopped")
-    assert [pid for pid in map(int, pids.read_text().split()) if runs(pid)] == []
+    with hanging(bench) as (process, nix):
+        assert not ended(nix, within_s=0)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=DEADLINE_S)
+        assert (process.returncode, err.splitlines()[-1]) == (130, "bootstrapd: stopped")
+        assert ended(nix, within_s=0) == nix
     assert bench.images == []
     assert list(bench.temporary.iterdir()) == []
 
 
 def test_what_kills_it_ends_the_build_too(bench: Bench) -> None:
+    with hanging(bench) as (process, nix):
+        process.kill()
+        process.communicate(timeout=DEADLINE_S)
+        assert ended(nix, within_s=DEADLINE_S) == nix
+
+
+@contextmanager
+def hanging(bench: Bench) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """A build whose nix hangs, and pidfds of that nix and of its child."""
+    fifo = bench.fake / "pids"
+    os.mkfifo(fifo)
+    ear = os.open(fifo, os.O_RDWR)  # so that neither end waits for the other
     bench.environment["FAULT"] = "hang"
     process = bench.start(["build", "installer", *FLAKE])
-    pids = bench.fake / "pids"
-    wait(pids.exists)
-    process.kill()
-    process.communicate(timeout=DEADLINE_S)
-    wait(lambda: not any(runs(pid) for pid in map(int, pids.read_text().split())))
-
-
-def wait(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.01)
-
-
-def runs(pid: int) -> bool:
-    """A zombie has ended."""
+    assert select.select([ear], [], [], DEADLINE_S)[0], "nix was not started"
+    nix = [os.pidfd_open(int(pid)) for pid in os.read(ear, 100).split()]
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
+        assert len(nix) == 2
+        yield process, nix
+    finally:
+        for handle in (ear, *nix):
+            os.close(handle)
+
+
+def ended(pidfds: list[int], within_s: float) -> list[int]:
+    """Those whose process has ended; all of them have that much time together."""
+    until = time.monotonic() + within_s
+    return [fd for fd in pidfds if select.select([fd], [], [], max(0.0, until - time.monotonic()))[0]]
 
 
 # Which flake it is

@@ -1,5 +1,5 @@
 # The part of nixpkgs' `lib` that our Nix code uses, for machines with Nix and without nixpkgs: the same names, the
-# same meaning. tests/test_nix_lib.py runs one set of examples through this and, where NIXPKGS is given, through the
+# same meaning. tests/nix/test_lib.py runs one set of examples through this and, where NIXPKGS is given, through the
 # real one, and compares. A function that nixpkgs' lib does not have has no place here.
 let
   basics = import ./lib/basics.nix;
