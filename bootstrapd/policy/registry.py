@@ -21,7 +21,7 @@ from bootstrapd.policy.effects import EFFECTS, HOLD_S
 from bootstrapd.policy.machine import TOKEN_LIFE_S, Machine, Token
 
 STRANGERS: Final = 4096
-ENDED_ARMS: Final = 64
+ENDED_ARMS: Final = 1024
 MACS_A_MACHINE: Final = 64  # claims by UUID or inventory cannot make a record grow without end
 SPENT_A_MACHINE: Final = 32  # nor can registering in a loop: each makes room for a fresh token
 
